@@ -1,0 +1,67 @@
+/*
+ * Image section objects (SEC_IMAGE): what a view maps (design, decision 1).
+ *
+ * A section object holds a page-aligned image: a sealed memfd built once from the file, or the file
+ * itself for PE sections whose raw data is page-aligned. Views map it MAP_PRIVATE, so clean pages are
+ * shared by everyone who maps the same object. PE sections that are SHARED and writable are left to a
+ * backing file that the caller brings when it maps a view (object manager, ob/backing.h).
+ */
+#ifndef MM_SECTION_H
+#define MM_SECTION_H
+
+#include <stdint.h>
+
+#include "pe/image.h"
+
+struct mm_section;
+
+/* Where one run of pages of the image comes from. */
+enum mm_source {
+    MM_SOURCE_OBJECT, /* the memfd: headers, unaligned PE sections, zero fill */
+    MM_SOURCE_FILE,   /* the image file itself */
+    MM_SOURCE_SHARED, /* the shared backing: SHARED + WRITE PE sections */
+};
+
+struct mm_extent {
+    uint32_t rva, size; /* page-aligned, ascending, disjoint */
+    enum mm_source source;
+    uint64_t offset;    /* in the source */
+    uint32_t protect;   /* initial NT protection */
+    int32_t pe_section; /* index of the PE section, -1 for the headers */
+};
+
+/* What tells one file from another: two loads of the same file share its SHARED PE sections. */
+struct mm_file_id {
+    uint64_t dev, ino, size;
+    int64_t mtime_sec, mtime_nsec;
+};
+
+/*
+ * Creates an image section object from an open file, like NtCreateSection(SEC_IMAGE). Checks the rules
+ * of pe/rules.h. `name` is used in errors only. The descriptor stays the caller's.
+ */
+nt_status mm_section_create_image(int fd, const char *name, struct mm_section **out,
+                                  struct pe_error *err);
+/* The same from bytes in memory, which are copied. */
+nt_status mm_section_create_image_from_memory(const void *bytes, uint64_t size, const char *name,
+                                              struct mm_section **out, struct pe_error *err);
+struct mm_section *mm_section_ref(struct mm_section *section);
+/* The object goes with its last reference; views hold one. NULL is allowed. */
+void mm_section_unref(struct mm_section *section);
+
+/* The headers, as PE_LAYOUT_FILE over the header bytes only: directories are read from a view. */
+const struct pe_headers *mm_section_headers(const struct mm_section *section);
+const struct mm_extent *mm_section_extents(const struct mm_section *section, uint32_t *count);
+uint32_t mm_section_size(const struct mm_section *section); /* SizeOfImage rounded to a page */
+/* False for a section made from memory. */
+bool mm_section_file_id(const struct mm_section *section, struct mm_file_id *out);
+/* Bytes of all SHARED extents together; 0 = none. They lie at their extents' offsets in the backing. */
+uint64_t mm_section_shared_size(const struct mm_section *section);
+/* Writes the initial content of the SHARED extents into `fd` (an empty file of that size). */
+nt_status mm_section_write_shared(const struct mm_section *section, int fd, struct pe_error *err);
+
+/* A whole file, read-only, for parsers. The span is unmapped by mm_file_unmap(). */
+nt_status mm_file_map(int fd, const char *name, struct pe_span *out, struct pe_error *err);
+void mm_file_unmap(struct pe_span span);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * Views of image section objects, and the process's record of its regions.
+ *
+ * Mapping reserves the whole SizeOfImage at a 64 KiB boundary first (MAP_FIXED_NOREPLACE at the wanted
+ * base, or anywhere), then overlays the extents inside that reservation. A fresh view is *open*: its
+ * private pages are readable and writable so that fixups and the IAT can be written; sealing gives
+ * every page its NT protection. Nothing of an open view may be executed.
+ *
+ * Locks: the region list has one rwlock inside mm; a view belongs to its creator.
+ */
+#ifndef MM_VIEW_H
+#define MM_VIEW_H
+
+#include <stddef.h>
+
+#include "loader/mm/protect.h"
+#include "loader/mm/section.h"
+
+struct mm_view;
+
+struct mm_map_options {
+    uint64_t base;   /* wanted base; 0 = the preferred base of the image */
+    bool exact;      /* fail with STATUS_CONFLICTING_ADDRESSES rather than map elsewhere */
+    int shared_fd;   /* backing of the SHARED extents; -1 = map them private (counts as no sharing) */
+    bool below_4gib; /* when it has to move: stay below 4 GiB (PE32 images) */
+    bool below_2gib; /* likewise below 2 GiB */
+};
+
+/*
+ * Maps a view. STATUS_SUCCESS at the wanted base, STATUS_IMAGE_NOT_AT_BASE elsewhere; on failure
+ * nothing is mapped. `conflict`, if not NULL, gets a clause that says what holds the wanted base
+ * ("0x400000-0x41ffff is taken by /usr/bin/host", ...), empty when the base was free.
+ */
+nt_status mm_view_map(struct mm_section *section, const struct mm_map_options *options,
+                      struct mm_view **out, char *conflict, size_t conflict_size,
+                      struct pe_error *err);
+/* Unmaps and frees; NULL is allowed. */
+void mm_view_unmap(struct mm_view *view);
+
+uint64_t mm_view_base(const struct mm_view *view);
+uint32_t mm_view_size(const struct mm_view *view);
+struct mm_section *mm_view_section(const struct mm_view *view);
+/* The mapped image: PE_LAYOUT_MAPPED over the view's bytes. Valid as long as the view. */
+const struct pe_image *mm_view_image(const struct mm_view *view);
+/* True when [rva, rva+len) is backed by the shared object, so a write would be seen elsewhere. */
+bool mm_view_is_shared(const struct mm_view *view, uint32_t rva, uint32_t len);
+/* Makes [rva, rva+len) private to this process (an IAT inside a SHARED section). Open views only. */
+nt_status mm_view_privatize(struct mm_view *view, uint32_t rva, uint32_t len, struct pe_error *err);
+/*
+ * Records the base that the mapped header shows for a DYNAMIC_BASE image that moved (facts 2.3):
+ * written into the image object where this view is its first, so the header page stays clean.
+ */
+nt_status mm_view_patch_image_base(struct mm_view *view, struct pe_error *err);
+/* Final protections on; the view is closed. */
+nt_status mm_view_seal(struct mm_view *view, struct pe_error *err);
+/* Opens a sealed view for writing again and returns to the stored protections with _seal(). */
+nt_status mm_view_unseal(struct mm_view *view, struct pe_error *err);
+
+/* ---- regions ------------------------------------------------------------------------------- */
+
+enum mm_backing {
+    MM_BACKING_NONE,           /* free, or reserved */
+    MM_BACKING_IMAGE_FILE,     /* pages still shared with everyone who maps the image */
+    MM_BACKING_PAGING_FILE,    /* private pages */
+    MM_BACKING_SHARED_SECTION, /* SHARED PE section or a shared mapping */
+    MM_BACKING_DATA_FILE,
+};
+
+/* MEMORY_BASIC_INFORMATION and what peldr knows beyond it. */
+struct mm_region {
+    uint64_t base, size;
+    uint64_t allocation_base;
+    uint32_t allocation_protect;
+    uint32_t state, protect, type; /* protect 0 unless committed */
+    /* Beyond VirtualQuery */
+    uint32_t initial_protect; /* of an image page as the PE section says; else allocation_protect */
+    int32_t pe_section;       /* images: index, -1 = headers or none */
+    enum mm_backing backing;
+    uint64_t pages_private;   /* pages of this region that this process has a private copy of */
+};
+
+/*
+ * Mirrors VirtualQuery for any address of the process: peldr's own regions from the records, others
+ * from /proc/self/maps. WRITECOPY pages that were written answer READWRITE (asked from the kernel, by
+ * /proc/self/pagemap). STATUS_INVALID_PARAMETER above user space.
+ */
+nt_status mm_query(uint64_t address, struct mm_region *out);
+/*
+ * The same for one view, region by region, split also where the PE section changes. `*cursor` starts
+ * at 0 and is an RVA; false at the end.
+ */
+bool mm_view_next_region(const struct mm_view *view, uint32_t *cursor, struct mm_region *out);
+
+/* ---- private memory (VirtualAlloc family) ----------------------------------------------------- */
+
+/* Mirrors VirtualAlloc: type MEM_RESERVE and/or MEM_COMMIT (facts 4.5). `*base` 0 = anywhere. */
+nt_status mm_alloc(uint64_t *base, uint64_t *size, uint32_t type, uint32_t protect,
+                   struct pe_error *err);
+/* The same with the address below `limit` (0 = none): TEBs, i386 images' helpers. */
+nt_status mm_alloc_below(uint64_t limit, uint64_t *base, uint64_t *size, uint32_t type,
+                         uint32_t protect, struct pe_error *err);
+/* Mirrors VirtualFree: MEM_DECOMMIT or MEM_RELEASE. */
+nt_status mm_free(uint64_t base, uint64_t size, uint32_t type, struct pe_error *err);
+/* Mirrors VirtualProtect; `*base`/`*size` come back rounded to pages. */
+nt_status mm_protect(uint64_t *base, uint64_t *size, uint32_t protect, uint32_t *old,
+                     struct pe_error *err);
+/*
+ * A page of memory that is written through one address and read through another, fixed one
+ * (KUSER_SHARED_DATA). `read_address` must be free; `readable` false maps it PAGE_NOACCESS at first.
+ */
+nt_status mm_map_mirror(uint64_t read_address, uint64_t size, bool readable, void **write_address,
+                        struct pe_error *err);
+
+#endif

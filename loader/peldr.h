@@ -1,0 +1,175 @@
+/*
+ * libpeldr: load Windows PE images (DLLs and EXEs) into this Linux process.
+ *
+ *     peldr_module *m = peldr_open("zlib1.dll", 0);
+ *     uint32_t (PELDR_CDECL *crc32)(uint32_t, const void *, uint32_t) = peldr_sym(m, "crc32");
+ *
+ * The model is dlopen: one loader per process, thread-safe, and one error per thread. A function
+ * that fails returns NULL or -1 and peldr_error() says why. Strings are UTF-8, sizes are bytes,
+ * addresses are uint64_t so that a PE32+ image can be inspected in a 32-bit host too.
+ *
+ * Functions of an image follow Windows's calling convention: declare their pointers with PELDR_WINAPI
+ * (the Win32 API: stdcall on i386) or PELDR_CDECL (C functions). On x86-64 both are the same. A thread
+ * is set up for image code by its first call of any function here (or by peldr_attach_thread); one that
+ * calls an image first is attached when that code first touches its thread block. A thread that was
+ * created by an attached thread must call peldr_attach_thread() before it calls an image.
+ */
+#ifndef PELDR_H
+#define PELDR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PELDR_VERSION_MAJOR 0
+#define PELDR_VERSION_MINOR 1
+#define PELDR_VERSION_PATCH 0
+
+#if defined(PELDR_STATIC)
+#define PELDR_API
+#else
+#define PELDR_API __attribute__((visibility("default")))
+#endif
+
+#if defined(__x86_64__)
+#define PELDR_WINAPI __attribute__((ms_abi))
+#define PELDR_CDECL  __attribute__((ms_abi))
+#else
+#define PELDR_WINAPI __attribute__((stdcall))
+#define PELDR_CDECL  __attribute__((cdecl))
+#endif
+
+typedef struct ldr_module peldr_module;
+
+/* ---- errors ------------------------------------------------------------------------------------ */
+
+/* The last failure of this thread as one sentence ("STATUS_DLL_NOT_FOUND: ..."); NULL when the last
+ * call succeeded. Valid until the thread's next peldr call. */
+PELDR_API const char *peldr_error(void);
+PELDR_API uint32_t peldr_error_status(void); /* its NTSTATUS, 0 = success */
+PELDR_API uint32_t peldr_error_win32(void);  /* the Win32 error code derived from it */
+PELDR_API const char *peldr_error_rule(void); /* id of the rule that refused an image, or NULL */
+PELDR_API const char *peldr_status_name(uint32_t status);
+
+/* ---- loading ----------------------------------------------------------------------------------- */
+
+/* LoadLibraryEx's flags with their values; unknown bits are refused. */
+enum {
+    PELDR_DONT_RESOLVE_DLL_REFERENCES = 0x1,
+    PELDR_AS_DATAFILE = 0x2,
+    PELDR_ALTERED_SEARCH_PATH = 0x8,
+    PELDR_AS_IMAGE_RESOURCE = 0x20,
+    PELDR_AS_DATAFILE_EXCLUSIVE = 0x40,
+    PELDR_SEARCH_DLL_LOAD_DIR = 0x100,
+    PELDR_SEARCH_APPLICATION_DIR = 0x200,
+    PELDR_SEARCH_USER_DIRS = 0x400,
+    PELDR_SEARCH_SYSTEM32 = 0x800,
+    PELDR_SEARCH_DEFAULT_DIRS = 0x1000,
+    /* Map and relocate a private copy, run nothing, resolve nothing; images of any machine. */
+    PELDR_MAP_ONLY = 0x10000,
+    /* Load an EXE as the process's program: imports, TLS; peldr_run() starts it. */
+    PELDR_EXE = 0x20000,
+    /* A DLL on the search path wins over a builtin module of the same name. */
+    PELDR_PREFER_NATIVE = 0x40000,
+};
+
+/* Mirrors LoadLibraryEx: `name` is a path, or a bare name that is searched for. */
+PELDR_API peldr_module *peldr_open(const char *name, uint32_t flags);
+/* The same from bytes, which are copied; `name` is what the module is known by. */
+PELDR_API peldr_module *peldr_open_memory(const void *bytes, size_t size, const char *name,
+                                          uint32_t flags);
+/* peldr_open at a wanted base instead of the image's preferred one (64 KiB multiple). */
+PELDR_API peldr_module *peldr_open_at(const char *name, uint32_t flags, uint64_t base);
+/* Mirrors FreeLibrary. 0, or -1 with the module untouched. */
+PELDR_API int peldr_close(peldr_module *module);
+/* Mirrors GetProcAddress; NULL when it is not exported. */
+PELDR_API void *peldr_sym(peldr_module *module, const char *name);
+PELDR_API void *peldr_sym_ordinal(peldr_module *module, uint16_t ordinal);
+
+/* Adds a directory that is searched for DLLs (before PELDR_PATH's). */
+PELDR_API int peldr_add_directory(const char *path);
+PELDR_API int peldr_attach_thread(void);
+
+/*
+ * Runs an EXE opened with PELDR_EXE as Windows runs a process: `argv` becomes its command line. Does
+ * not return when the image calls ExitProcess (the host process ends); returns the entry point's
+ * value otherwise.
+ */
+PELDR_API int peldr_run(peldr_module *exe, int argc, char *const *argv);
+
+/* ---- modules of the host ------------------------------------------------------------------------- */
+
+struct peldr_export {
+    const char *name;    /* NULL = by ordinal only */
+    uint16_t ordinal;    /* 0 = assigned */
+    const void *address; /* a function with the convention that the image expects */
+};
+/* Images that import from `name` ("host.exe") find these functions. The table is copied. */
+PELDR_API int peldr_register_module(const char *name, const struct peldr_export *exports,
+                                    size_t count);
+
+/* ---- asking --------------------------------------------------------------------------------------- */
+
+struct peldr_module_info {
+    const char *name; /* valid as long as the module */
+    const char *path; /* "" for builtin modules and memory */
+    uint64_t base, preferred_base;
+    uint32_t size;    /* SizeOfImage rounded up to a page */
+    uint16_t machine;
+    uint8_t builtin;
+    int32_t references; /* -1 = pinned */
+    uint64_t entry_point; /* address, 0 = none */
+};
+PELDR_API int peldr_module_info(peldr_module *module, struct peldr_module_info *out);
+/* Loaded modules in load order: NULL begins, NULL ends. */
+PELDR_API peldr_module *peldr_next_module(peldr_module *module);
+/* The module that an address lies in, or NULL. */
+PELDR_API peldr_module *peldr_module_at(uint64_t address);
+
+struct peldr_region {
+    uint64_t address, size, allocation_base;
+    uint32_t rva;                     /* within a module, else 0 */
+    uint32_t state, type;             /* MEM_COMMIT ..., MEM_IMAGE ... */
+    uint32_t protect, initial_protect, allocation_protect; /* PAGE_* */
+    char section[9];                  /* PE section name, "" for the headers, or none */
+    const char *backing;              /* "image_file" "paging_file" "shared_section" "data_file" "none" */
+    uint64_t pages_private;
+};
+/* The regions of a module, as VirtualQuery reports them, split where the PE section changes.
+ * `*cursor` starts at 0. 1 = a region, 0 = end, -1 = error. */
+PELDR_API int peldr_next_region(peldr_module *module, uint32_t *cursor, struct peldr_region *out);
+/* Mirrors VirtualQuery for any address of the process. */
+PELDR_API int peldr_query(uint64_t address, struct peldr_region *out);
+PELDR_API const char *peldr_protect_name(uint32_t protect);
+
+struct peldr_relocation {
+    const char *outcome; /* "not_needed" "applied" "refused" */
+    const char *reason;  /* why it moved, or why nothing was done */
+    uint64_t preferred_base, actual_base;
+    uint32_t fixups[16]; /* per type */
+    uint32_t fixups_total;
+    uint32_t pages_dirtied;
+};
+PELDR_API int peldr_relocation(peldr_module *module, struct peldr_relocation *out);
+
+/*
+ * Where would `name` come from for an image in directory `importer_dir` (NULL = none)? 2 = a builtin
+ * module, 1 = a file, 0 = nowhere; `resolved` gets the path or name, `searched` (may be NULL) the
+ * directories looked at, one a line. `machine` 0 = any.
+ */
+PELDR_API int peldr_resolve(const char *name, const char *importer_dir, uint16_t machine,
+                            char *resolved, size_t resolved_size, char *searched,
+                            size_t searched_size);
+
+/* Reserves address space so that an image has to move. 0 or -1 (taken already). Undo with release. */
+PELDR_API int peldr_reserve(uint64_t address, uint64_t size);
+PELDR_API int peldr_release(uint64_t address);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
