@@ -1,0 +1,121 @@
+#!/bin/sh
+# Builds every sample of one toolchain and word size into a directory.
+#
+#   samples/build.sh clang|mingw 64|32 SOURCE_DIR OUT_DIR
+#
+# clang means clang -target *-windows-msvc with lld-link and no C runtime; mingw means mingw-w64's GCC.
+# Each line below "samples" is one image: its options are what the image is there to show.
+set -eu
+toolchain=$1 word=$2 src=$3 out=$4
+
+case $word in
+64) triple=x86_64 machine=x64 dlltool=i386:x86-64 fixed_base=0x190000000 other_base=0x1a0000000 ;;
+32) triple=i686 machine=x86 dlltool=i386 fixed_base=0x61000000 other_base=0x62000000 ;;
+*) echo "build.sh: word size $word?" >&2; exit 2 ;;
+esac
+gcc=$triple-w64-mingw32-gcc
+mkdir -p "$out"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# An import library from a list of functions; stdcall ones carry @bytes, which i386 names need.
+importlib() { # NAME.dll FUNCTION...
+    dll=$1
+    shift
+    { echo "LIBRARY $dll"; echo EXPORTS
+      for f; do [ "$word" = 32 ] && echo "  $f" || echo "  ${f%@*}"; done; } >"$work/$dll.def"
+    llvm-dlltool -m $dlltool -k -d "$work/$dll.def" -l "$work/$dll.lib"
+}
+
+compile() { # OBJECT SOURCE [CFLAGS...]
+    object=$1 source=$2
+    shift 2
+    if [ "$toolchain" = clang ]; then
+        clang --target=$triple-pc-windows-msvc -c -O1 -ffreestanding -fno-builtin -Wall -Wextra \
+            -Wno-unused-parameter -I"$src" "$@" -o "$object" "$source"
+    else
+        $gcc -c -O1 -Wall -Wextra -Wno-unused-parameter -I"$src" "$@" -o "$object" "$source"
+    fi
+}
+
+dll() { # NAME SOURCE CFLAGS MSVC_LINK_OPTIONS GNU_LINK_OPTIONS
+    name=$1 source=$2 cflags=$3 msvc=$4 gnu=$5 object=$work/$1.o
+    compile "$object" "$src/$source" $cflags
+    if [ "$toolchain" = clang ]; then
+        safeseh=
+        [ "$word" = 32 ] && safeseh=/safeseh:no
+        lld-link /nologo /dll /machine:$machine /nodefaultlib /entry:DllMain $safeseh \
+            /out:"$out/$name.dll" /implib:"$work/$name.dll.lib" $object $msvc
+    else
+        $gcc -shared -o "$out/$name.dll" $object -Wl,--out-implib,"$work/$name.dll.lib" $gnu
+    fi
+}
+
+# GNU ld has no /FIXED for a DLL: drop the fixups after linking and set RELOCS_STRIPPED.
+fix_base() { # NAME
+    [ "$toolchain" = mingw ] || return 0
+    image=$out/$1.dll
+    $triple-w64-mingw32-objcopy -R .reloc "$image"
+    field=$(($(od -An -tu4 -j60 -N4 "$image") + 22)) # Characteristics
+    byte=$(($(od -An -tu1 -j$field -N1 "$image") | 1))
+    printf "\\$(printf %o $byte)" | dd of="$image" bs=1 seek=$field conv=notrunc status=none
+}
+
+lib() { echo "$work/$1.dll.lib"; }
+
+# ---- samples ----------------------------------------------------------------------------------
+importlib kernel32.dll LoadLibraryA@4 GetModuleHandleA@4 GetProcAddress@8 GetStdHandle@4 \
+    WriteFile@20 GetCommandLineA@0 ExitProcess@4
+importlib api-ms-win-crt-string-l1-1-0.dll strlen strrchr
+kernel32=$work/kernel32.dll.lib
+
+dll basic basic/basic.c '' '' ''
+dll shared shared/shared.c '' '' ''
+
+# The same /BASE twice, with and without fixups, and one that nobody else wants.
+dll left samebase/side.c -DSIDE_VALUE=1 "/base:$fixed_base /dynamicbase:no" \
+    "-Wl,--image-base,$fixed_base -Wl,--disable-dynamicbase"
+dll right samebase/side.c -DSIDE_VALUE=2 "/base:$fixed_base /dynamicbase:no" \
+    "-Wl,--image-base,$fixed_base -Wl,--disable-dynamicbase"
+dll fixed_left samebase/side.c -DSIDE_VALUE=3 "/base:$fixed_base /fixed" \
+    "-Wl,--image-base,$fixed_base -Wl,--disable-dynamicbase"
+dll fixed_right samebase/side.c -DSIDE_VALUE=4 "/base:$fixed_base /fixed" \
+    "-Wl,--image-base,$fixed_base -Wl,--disable-dynamicbase"
+fix_base fixed_left
+fix_base fixed_right
+dll elsewhere samebase/side.c -DSIDE_VALUE=5 "/base:$other_base" "-Wl,--image-base,$other_base"
+
+dll low chain/low.c '' '' ''
+dll mid chain/mid.c '' "$(lib low)" "$(lib low)"
+dll top chain/top.c '' "$(lib mid) $(lib low)" "$(lib mid) $(lib low)"
+
+# Two DLLs that need each other's import library: made from .def files first.
+llvm-dlltool -m $dlltool -d "$src/cycle/egg.def" -l "$work/egg.dll.lib"
+llvm-dlltool -m $dlltool -d "$src/cycle/hen.def" -l "$work/hen0.lib"
+dll egg cycle/egg.c '' "$work/hen0.lib" "$work/hen0.lib"
+dll hen cycle/hen.c '' "$(lib egg)" "$(lib egg)"
+
+dll ordinal ordinal/ordinal.c '' "/def:$src/ordinal/ordinal.def" "$src/ordinal/ordinal.def"
+dll byordinal ordinal/byordinal.c '' "$(lib ordinal)" "$(lib ordinal)"
+dll forward forward/forward.c '' "/def:$src/forward/forward.def" "$src/forward/forward.def"
+dll forward2 forward/forward.c '' "/def:$src/forward/forward2.def" "$src/forward/forward2.def"
+
+dll tls tls/tls.c '' '' ''
+dll refuse refuse/refuse.c '' '' ''
+
+llvm-dlltool -m $dlltool -d "$src/host_import/host.def" -l "$work/host.lib"
+dll plugin host_import/plugin.c '' "$work/host.lib" "$work/host.lib"
+
+if [ "$toolchain" = clang ]; then
+    dll delay delay/delay.c '' "/delayload:low.dll $(lib low) $kernel32" ''
+    llvm-rc /FO "$work/resource.res" "$src/resource/resource.rc"
+    lld-link /nologo /dll /noentry /machine:$machine /out:"$out/resource.dll" "$work/resource.res"
+    compile "$work/hello.o" "$src/hello/hello_win32.c"
+    lld-link /nologo /machine:$machine /nodefaultlib /subsystem:console /entry:start \
+        $([ "$word" = 32 ] && echo /safeseh:no) /out:"$out/hello.exe" "$work/hello.o" $kernel32 \
+        "$(lib api-ms-win-crt-string-l1-1-0)"
+else
+    $triple-w64-mingw32-windres "$src/resource/resource.rc" "$work/resource.o"
+    $gcc -shared -nostdlib -Wl,--entry,0 -o "$out/resource.dll" "$work/resource.o"
+    $gcc -O1 -Wall -Wextra -o "$out/hello.exe" "$src/hello/hello_crt.c"
+fi
