@@ -20,5 +20,13 @@ WIN32_NAMES(kernelbase);
 WIN32_NAMES(ntdll);
 WIN32_NAMES(msvcrt);
 WIN32_NAMES(ucrtbase);
+WIN32_NAMES(vcruntime140);
+WIN32_NAMES(advapi32);
+WIN32_NAMES(user32);
+WIN32_NAMES(shell32);
+WIN32_NAMES(bcrypt);
+WIN32_NAMES(bcryptprimitives);
+WIN32_NAMES(version);
+WIN32_NAMES(ws2_32);
 
 #endif
