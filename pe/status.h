@@ -44,6 +44,8 @@ typedef uint32_t nt_status;
     X(STATUS_SECTION_TOO_BIG, 0xC0000040, 8, "the section is larger than its file")                \
     X(STATUS_SHARING_VIOLATION, 0xC0000043, 32, "the file is in use")                              \
     X(STATUS_INVALID_PAGE_PROTECTION, 0xC0000045, 87, "the page protection is invalid")            \
+    X(STATUS_MUTANT_NOT_OWNED, 0xC0000046, 288, "the thread does not own the mutex")               \
+    X(STATUS_SEMAPHORE_LIMIT_EXCEEDED, 0xC0000047, 298, "the semaphore's maximum was exceeded")    \
     X(STATUS_SECTION_PROTECTION, 0xC000004E, 87, "the section does not allow that protection")     \
     X(STATUS_INVALID_IMAGE_FORMAT, 0xC000007B, 193, "the image format is invalid")                 \
     X(STATUS_DISK_FULL, 0xC000007F, 112, "the disk is full")                                       \
@@ -68,6 +70,7 @@ typedef uint32_t nt_status;
     X(STATUS_DLL_INIT_FAILED, 0xC0000142, 1114, "the module's initialisation failed")              \
     X(STATUS_MAPPED_ALIGNMENT, 0xC0000220, 1132, "the address or offset is not aligned")           \
     X(STATUS_IMAGE_CHECKSUM_MISMATCH, 0xC0000221, 193, "the checksum does not match")              \
+    X(STATUS_HANDLE_NOT_CLOSABLE, 0xC0000235, 6, "the handle is protected from being closed")      \
     X(STATUS_USER_MAPPED_FILE, 0xC0000243, 1224, "a view of the file is mapped")
 
 #define NT_STATUS_ENUM(name, value, win32, text) name = (int)(value),
