@@ -17,9 +17,25 @@ struct reloc_audit {
 };
 
 /*
+ * Where the last answer was found. Fixups asked for in ascending order cost one sweep over the
+ * code.
+ */
+struct reloc_auditor {
+    const struct pe_image *image;
+    uint32_t position;             /* an instruction begins here */
+    uint32_t next_start;           /* the next known start after it */
+    uint32_t code_begin, code_end; /* of the PE section that holds it; both 0 = none yet */
+};
+void reloc_auditor_init(struct reloc_auditor *auditor, const struct pe_image *image);
+bool reloc_auditor_find(struct reloc_auditor *auditor, const struct pe_fixup *fixup, int64_t delta,
+                        struct reloc_audit *out);
+
+/*
  * Finds the instruction that contains `fixup_rva` by decoding forward from the nearest known start:
- * an export, a runtime function, the entry point or the PE section's begin. False for a fixup in data,
- * on a machine that Zydis does not know, or when built without Zydis.
+ * an export, a runtime function, the entry point or the PE section's begin. False for a fixup in
+ * data (also a jump table among code: the fixup must be an instruction's displacement or
+ * immediate), on a machine that Zydis does not know, or when built without Zydis. `image` is not
+ * relocated yet.
  */
 bool reloc_audit_fixup(const struct pe_image *image, const struct pe_fixup *fixup, int64_t delta,
                        struct reloc_audit *out);

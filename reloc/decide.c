@@ -1,0 +1,73 @@
+/*
+ * Whether an image that is not at its preferred base gets fixups at all (facts 2.3).
+ *
+ * In Windows's order: nothing to do without a delta; an image mapped flat is never relocated;
+ * stripped relocations refuse; an image that says it has relocations but whose directory is empty
+ * is accepted as it is.
+ */
+#include "reloc/walk.h"
+
+#include <string.h>
+
+/*
+ * A preferred base that no process can have: the image has to move, and Windows then uses the
+ * fixups even of an image that claims to have none (facts: loader-rules, ldr.must_move; behaviours,
+ * "Relocations are applied although the stripped flag is set").
+ */
+static bool base_is_impossible(const struct pe_headers *h)
+{
+    uint64_t end_of_user_space = h->pe32_plus ? 0x800000000000u : 0x80000000u;
+    return h->image_base == 0 || h->image_base >= end_of_user_space;
+}
+
+static nt_status settle(struct reloc_plan *plan, enum reloc_outcome outcome, const char *reason)
+{
+    plan->outcome = outcome;
+    plan->status = STATUS_SUCCESS;
+    plan->reason = reason;
+    return STATUS_SUCCESS;
+}
+
+nt_status reloc_refuse(struct reloc_plan *plan, nt_status status, const char *rule,
+                       const char *reason, struct pe_error *err)
+{
+    memset(plan->fixups, 0, sizeof plan->fixups);
+    plan->fixups_total = plan->pages_dirtied = 0;
+    plan->outcome = RELOC_REFUSED;
+    plan->status = status;
+    plan->reason = reason;
+    return pe_fail_rule(
+        err, status, rule, "the image cannot move from its preferred base 0x%llx to 0x%llx: %s",
+        (unsigned long long)plan->preferred_base, (unsigned long long)plan->actual_base, reason);
+}
+
+nt_status reloc_decide(const struct pe_image *image, int64_t delta, struct reloc_plan *plan,
+                       struct pe_error *err)
+{
+    const struct pe_headers *h = &image->h;
+    const struct pe_directory *dir = &h->directory[IMAGE_DIRECTORY_ENTRY_BASERELOC];
+
+    memset(plan, 0, sizeof *plan);
+    plan->preferred_base = h->image_base;
+    plan->actual_base = h->image_base + (uint64_t)delta;
+    plan->delta = delta;
+
+    if (delta == 0)
+        return settle(plan, RELOC_NOT_NEEDED, "the image is at its preferred base");
+    if (pe_is_flat(image))
+        return settle(plan, RELOC_NOT_NEEDED,
+                      "the image's section alignment is below a page, so it is mapped as one flat "
+                      "block, and Windows does not relocate such an image");
+    bool has_fixups = dir->rva != 0 && dir->size != 0;
+    if ((h->characteristics & IMAGE_FILE_RELOCS_STRIPPED) && !(has_fixups && base_is_impossible(h)))
+        return reloc_refuse(plan, STATUS_CONFLICTING_ADDRESSES, "reloc.stripped",
+                            "the relocations are stripped", err);
+    if (dir->size == 0)
+        return settle(plan, RELOC_APPLIED,
+                      "the image has no fixups and does not say that they are stripped, so it runs "
+                      "unchanged at its new base");
+    if (dir->rva == 0)
+        return reloc_refuse(plan, STATUS_CONFLICTING_ADDRESSES, "reloc.stripped",
+                            "the relocation directory has a size but no address", err);
+    return settle(plan, RELOC_APPLIED, "the image is not at its preferred base");
+}

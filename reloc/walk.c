@@ -1,0 +1,195 @@
+/*
+ * Steps through the fixups of an image: checks each, counts it, and applies it when asked to.
+ *
+ * Blocks are read from the image as they are reached, because Windows does so and a block may patch
+ * the next (facts: behaviours, Relocations). Counting distinct pages must be exact for fixups in
+ * any order and for hostile directories, yet needs no heap: a bitmap covers a window of 256 MiB of
+ * image, and the rare larger image is walked once more for each further window that has fixups.
+ * (Applying an image that is both larger than a window and rewrites fixups that it used already may
+ * count pages of later windows by what the fixups became; nothing else depends on the later walks.)
+ */
+#include "reloc/walk.h"
+
+#include <string.h>
+
+/*
+ * More entries than this are an attack: 2^24 fixups are 32 MiB of relocations, some sixteen times
+ * what the largest browser DLLs have, while a zero-filled directory of a small file could claim
+ * billions.
+ */
+#define MAX_ENTRIES (1u << 24)
+
+#define WINDOW_PAGES (1u << 16)
+#define NO_PAGE      UINT32_MAX
+
+struct page_window {
+    uint32_t first, beyond; /* first page of the window, lowest marked page after it */
+    uint32_t distinct;      /* marked pages of this and of all earlier windows */
+    uint8_t bits[WINDOW_PAGES / 8];
+};
+
+static void window_start(struct page_window *window, uint32_t first)
+{
+    window->first = first;
+    window->beyond = NO_PAGE;
+    memset(window->bits, 0, sizeof window->bits);
+}
+
+static void window_mark(struct page_window *window, uint32_t page)
+{
+    if (page < window->first)
+        return;
+    uint32_t i = page - window->first;
+    if (i >= WINDOW_PAGES) {
+        if (page < window->beyond)
+            window->beyond = page;
+        return;
+    }
+    uint8_t bit = (uint8_t)(1u << i % 8);
+    if (!(window->bits[i / 8] & bit))
+        window->distinct++;
+    window->bits[i / 8] |= bit;
+}
+
+static bool overlaps(uint32_t rva, uint32_t len, uint32_t other, uint32_t other_len)
+{
+    return rva < (uint64_t)other + other_len && other < (uint64_t)rva + len;
+}
+
+/* The MZ signature, e_lfanew and the PE signature are out of bounds (facts: reloc.headers). */
+static bool touches_signatures(const struct pe_headers *h, uint32_t rva, uint32_t len)
+{
+    return overlaps(rva, len, 0, 2) || overlaps(rva, len, 0x3c, 4) ||
+           overlaps(rva, len, h->e_lfanew, 4);
+}
+
+static nt_status refuse_fixup(const struct pe_image *image, const struct pe_fixup *fixup,
+                              const char *rule, const char *reason, struct reloc_plan *plan,
+                              struct pe_error *err)
+{
+    pe_fail_rule(
+        err, STATUS_INVALID_IMAGE_FORMAT, rule,
+        "the image cannot move from its preferred base 0x%llx to 0x%llx: %s (fixup of type "
+        "%s at RVA 0x%x, machine %s)",
+        (unsigned long long)plan->preferred_base, (unsigned long long)plan->actual_base, reason,
+        reloc_type_name(image->h.machine, fixup->type), fixup->rva,
+        pe_machine_name(image->h.machine));
+    return reloc_refuse(plan, STATUS_INVALID_IMAGE_FORMAT, rule, reason, NULL);
+}
+
+static nt_status check_fixup(const struct pe_image *image, const struct pe_fixup *fixup,
+                             const struct reloc_type *type, struct reloc_plan *plan,
+                             struct pe_error *err)
+{
+    if (!type)
+        return refuse_fixup(image, fixup, "reloc.types",
+                            "a fixup has a type that the machine does not allow", plan, err);
+    if (type->width == 0)
+        return STATUS_SUCCESS;
+    uint32_t limit = pe_mapped_size(image);
+    if (fixup->rva > limit || type->width > limit - fixup->rva)
+        return refuse_fixup(image, fixup, "reloc.inside", "a fixup lies outside the image", plan,
+                            err);
+    if (touches_signatures(&image->h, fixup->rva, type->width))
+        return refuse_fixup(image, fixup, "reloc.headers",
+                            "a fixup would change a signature in the headers", plan, err);
+    return STATUS_SUCCESS;
+}
+
+static bool may_write(const struct reloc_walk *walk, const struct pe_fixup *fixup, uint8_t width)
+{
+    return width != 0 && (!walk->may_write || walk->may_write(walk->user, fixup->rva, width));
+}
+
+static void mark_pages(const struct pe_fixup *fixup, uint8_t width, struct page_window *window,
+                       const struct reloc_walk *counted)
+{
+    uint32_t last = (fixup->rva + width - 1) / PE_PAGE_SIZE;
+    for (uint32_t page = fixup->rva / PE_PAGE_SIZE; page <= last; page++) {
+        window_mark(window, page);
+        if (counted && counted->page_counts && page < counted->page_count)
+            counted->page_counts[page]++;
+    }
+}
+
+static nt_status use_fixup(const struct reloc_walk *walk, const struct pe_fixup *fixup,
+                           const struct reloc_type *type, struct page_window *window,
+                           struct reloc_plan *plan, struct pe_error *err)
+{
+    nt_status status = check_fixup(walk->image, fixup, type, plan, err);
+    if (!nt_ok(status))
+        return status;
+    plan->fixups[fixup->type]++;
+    plan->fixups_total += type->width != 0;
+    if (!may_write(walk, fixup, type->width))
+        return STATUS_SUCCESS;
+    mark_pages(fixup, type->width, window, walk);
+    struct pe_span field;
+    if (walk->write && !pe_sub(walk->image->bytes, fixup->rva, type->width, &field))
+        return reloc_refuse(plan, STATUS_INVALID_IMAGE_FORMAT, "reloc.inside",
+                            "a fixup lies beyond the bytes that are mapped", err);
+    if (walk->write)
+        type->apply(field, plan->delta, fixup->parameter);
+    return STATUS_SUCCESS;
+}
+
+static nt_status first_pass(const struct reloc_walk *walk, struct page_window *window,
+                            struct reloc_plan *plan, struct pe_error *err)
+{
+    const struct reloc_type *types[RELOC_TYPE_COUNT];
+    struct pe_fixup_iter it;
+    struct pe_fixup fixup;
+    uint32_t entries = 0;
+    int more;
+
+    reloc_types_of(walk->image->h.machine, types);
+    if (!pe_fixups(walk->image, &it))
+        return reloc_refuse(plan, STATUS_INVALID_IMAGE_FORMAT, "reloc.inside",
+                            "the relocation directory lies outside the image", err);
+    while ((more = pe_fixup_next(&it, &fixup)) > 0) {
+        if (++entries > MAX_ENTRIES)
+            return reloc_refuse(plan, STATUS_INVALID_IMAGE_FORMAT, "reloc.blocks",
+                                "there are more fixups than in any real image", err);
+        nt_status status =
+            use_fixup(walk, &fixup, types[fixup.type % RELOC_TYPE_COUNT], window, plan, err);
+        if (!nt_ok(status))
+            return status;
+    }
+    if (more < 0)
+        return reloc_refuse(plan, it.status, "reloc.blocks", it.what, err);
+    return STATUS_SUCCESS;
+}
+
+/* Marks the pages of one further window; the fixups have been checked and applied. */
+static void later_pass(const struct reloc_walk *walk, struct page_window *window)
+{
+    const struct reloc_type *types[RELOC_TYPE_COUNT];
+    struct pe_fixup_iter it;
+    struct pe_fixup fixup;
+
+    reloc_types_of(walk->image->h.machine, types);
+    if (!pe_fixups(walk->image, &it))
+        return;
+    for (uint32_t n = 0; n < MAX_ENTRIES && pe_fixup_next(&it, &fixup) > 0; n++) {
+        const struct reloc_type *type = types[fixup.type % RELOC_TYPE_COUNT];
+        if (type && may_write(walk, &fixup, type->width))
+            mark_pages(&fixup, type->width, window, NULL);
+    }
+}
+
+nt_status reloc_walk(const struct reloc_walk *walk, struct reloc_plan *plan, struct pe_error *err)
+{
+    struct page_window window = {.distinct = 0};
+    if (walk->image->h.directory[IMAGE_DIRECTORY_ENTRY_BASERELOC].size == 0)
+        return STATUS_SUCCESS;
+    window_start(&window, 0);
+    nt_status status = first_pass(walk, &window, plan, err);
+    if (!nt_ok(status))
+        return status;
+    while (window.beyond != NO_PAGE) {
+        window_start(&window, window.beyond);
+        later_pass(walk, &window);
+    }
+    plan->pages_dirtied = window.distinct;
+    return STATUS_SUCCESS;
+}
