@@ -14,15 +14,21 @@
 #include "pe/status.h"
 
 /* UTF-8 host path -> Windows path ("Z:\\home\\x") in UTF-16, NUL-terminated. Returns characters
- * needed without the NUL; nothing is written when `size` (in characters) is too small. */
+ * needed without the NUL; nothing is written when `size` (in characters) is too small. A relative path
+ * is taken from the current directory; "." and ".." are resolved in the text. 0 = longer than
+ * PATH_MAX. */
 size_t ldr_path_to_windows(const char *host, uint16_t *out, size_t size);
 /*
  * Windows (or host) path -> host path of at most `size` bytes. Device prefixes \\?\ and \\.\ are
  * understood; `must_exist` false lets the last component be new. STATUS_OBJECT_NAME_NOT_FOUND when
- * the last component is missing, STATUS_OBJECT_PATH_NOT_FOUND for an earlier one.
+ * the last component is missing, STATUS_OBJECT_PATH_NOT_FOUND for an earlier one or another drive,
+ * STATUS_OBJECT_NAME_INVALID for a new name that Windows forbids, STATUS_BUFFER_TOO_SMALL. Device
+ * names ("NUL", "CONIN$") are the caller's business. `out` is undefined on failure.
  */
 nt_status ldr_path_to_host(const uint16_t *windows, size_t length, bool must_exist, char *out,
                            size_t size);
+/* The same for a path in UTF-8; bytes that are no UTF-8 are taken as they are. */
+nt_status ldr_path_to_host_utf8(const char *windows, bool must_exist, char *out, size_t size);
 /* Finds `name` in directory `dir` without regard to case; the exact spelling wins. */
 bool ldr_path_find(const char *dir, const char *name, char *out, size_t size);
 

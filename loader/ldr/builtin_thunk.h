@@ -1,0 +1,30 @@
+/*
+ * The machine code of builtin images, in the word size of this process.
+ *
+ * A function's thunk jumps through the pointer table. A trap's thunk loads the address of its
+ * record and jumps to the gate, which calls WINCDECL f(const char *module, const char *name)
+ * through the pointer table with an aligned stack. A record is two 32-bit distances from itself to
+ * those strings.
+ */
+#ifndef LDR_BUILTIN_THUNK_H
+#define LDR_BUILTIN_THUNK_H
+
+#include "pe/span.h"
+
+#define LDR_THUNK_SIZE 16u /* of a function's or a trap's thunk, and its alignment */
+#define LDR_GATE_SIZE  32u
+
+/* An image in the making whose file offsets are its RVAs, and the base that it is written for. */
+struct ldr_thunk_image {
+    struct pe_span bytes;
+    uint32_t base;
+};
+
+/* Each writes code at `rva` and returns the RVA of its absolute operand, which wants a HIGHLOW
+ * fixup, or 0 when it has none (x86-64). */
+uint32_t ldr_thunk_jump(const struct ldr_thunk_image *image, uint32_t rva, uint32_t slot);
+uint32_t ldr_thunk_trap(const struct ldr_thunk_image *image, uint32_t rva, uint32_t record,
+                        uint32_t gate);
+uint32_t ldr_thunk_gate(const struct ldr_thunk_image *image, uint32_t rva, uint32_t slot);
+
+#endif
