@@ -1,0 +1,137 @@
+/* Option parsing and the terminal: see cli.h. */
+#include "tools/cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "loader/peldr.h"
+
+struct parse {
+    const struct cli_spec *spec;
+    struct cli *cli;
+    void *own;
+};
+
+enum { KEY_JSON = 0x100 };
+
+static const struct argp_option common_options[] = {
+    {"json", KEY_JSON, NULL, 0, "Print one JSON document instead of text", 1},
+    {"directory", 'L', "DIR", 0, "Also search DIR for DLLs (PELDR_PATH does the same)", 1},
+    {0}};
+
+static error_t parse_common(int key, char *arg, struct argp_state *state)
+{
+    struct parse *parse = state->input;
+    switch (key) {
+    case KEY_JSON:
+        parse->cli->json = true;
+        return 0;
+    case 'L':
+        if (peldr_add_directory(arg) != 0)
+            argp_error(state, "%s", peldr_error());
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse_own(int key, char *arg, struct argp_state *state)
+{
+    struct parse *parse = state->input;
+    const struct cli_spec *spec = parse->spec;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = parse;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (spec->max_args >= 0 && (int)state->arg_num >= spec->max_args)
+            argp_error(state, "too many arguments: %s", arg);
+        if (spec->max_args < 0 && parse->cli->count == spec->min_args)
+            return ARGP_ERR_UNKNOWN; /* the image's own: left to ARGP_KEY_ARGS */
+        parse->cli->args[parse->cli->count++] = arg;
+        return 0;
+    case ARGP_KEY_ARGS:
+        while (state->next < state->argc)
+            parse->cli->args[parse->cli->count++] = state->argv[state->next++];
+        return 0;
+    case ARGP_KEY_END:
+        if (parse->cli->count < spec->min_args)
+            argp_error(state, "%s is missing", spec->args_doc);
+        return 0;
+    default:
+        return spec->option ? spec->option(key, arg, state, parse->own) : ARGP_ERR_UNKNOWN;
+    }
+}
+
+void cli_parse(const struct cli_spec *spec, int argc, char **argv, struct cli *cli, void *own)
+{
+    static const struct argp common = {common_options, parse_common, NULL, NULL, NULL, NULL, NULL};
+    const struct argp_child children[] = {{&common, 0, NULL, 0}, {0}};
+    const struct argp argp = {spec->options, parse_own, spec->args_doc, spec->doc, children,
+                              NULL,          NULL};
+    struct parse parse = {spec, cli, own};
+    char name[64];
+
+    *cli = (struct cli){.args = calloc((size_t)argc + 1, sizeof *cli->args)};
+    if (!cli->args)
+        exit(cli_fail("not enough memory"));
+    snprintf(name, sizeof name, "peldr %s", argv[0]);
+    argv[0] = name;
+    argp_err_exit_status = CLI_USAGE;
+    /* In order when the image has arguments of its own, so that they are not taken for options. */
+    if (argp_parse(&argp, argc, argv, spec->max_args < 0 ? ARGP_IN_ORDER : 0, NULL, &parse) != 0)
+        exit(CLI_USAGE);
+}
+
+uint64_t cli_number(struct argp_state *state, const char *text)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 0);
+    if (errno || end == text || *end || *text == '-')
+        argp_error(state, "%s is not a number", text);
+    return value;
+}
+
+int cli_fail(const char *fmt, ...)
+{
+    va_list ap;
+    fprintf(stderr, "peldr: ");
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    return CLI_REFUSED;
+}
+
+static const char *on_terminal(const char *sequence)
+{
+    static int terminal = -1;
+    if (terminal < 0)
+        terminal = isatty(STDOUT_FILENO) && !getenv("NO_COLOR");
+    return terminal ? sequence : "";
+}
+
+const char *cli_bold(void)
+{
+    return on_terminal("\033[1m");
+}
+
+const char *cli_dim(void)
+{
+    return on_terminal("\033[2m");
+}
+
+const char *cli_red(void)
+{
+    return on_terminal("\033[31m");
+}
+
+const char *cli_plain(void)
+{
+    return on_terminal("\033[0m");
+}

@@ -1,0 +1,21 @@
+/* Names of header flags and directories, for people and JSON (PE specification). */
+#ifndef TOOLS_FLAGS_H
+#define TOOLS_FLAGS_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "pe/image.h"
+
+struct flag_name {
+    uint32_t value;
+    const char *name;
+};
+extern const struct flag_name file_flags[], dll_flags[], section_flags[];
+
+/* The names of the bits that are set, as an array of strings. */
+json_t *flags_json(const struct flag_name *names, uint32_t value);
+const char *directory_name(unsigned index);
+const char *subsystem_name(uint16_t subsystem);
+
+#endif
