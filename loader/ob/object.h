@@ -1,9 +1,9 @@
 /*
  * Objects and handles of this process.
  *
- * An object is reference-counted and typed by a vtable; a handle is an index into the process's handle
- * table, a multiple of 4 as on Windows. Waitable objects share one lock and wake their waiters
- * through it: simple, and correct for wait-all.
+ * An object is reference-counted and typed by a vtable; a handle is an index into the process's
+ * handle table, a multiple of 4 as on Windows. Waitable objects share one lock and wake their
+ * waiters through it: simple, and correct for wait-all.
  */
 #ifndef OB_OBJECT_H
 #define OB_OBJECT_H
@@ -31,20 +31,25 @@ struct ob_object {
     int32_t references;
 };
 
-/* Zeroed memory of `size` bytes that begins with an ob_object holding one reference; NULL = no memory. */
+/* Zeroed memory of `size` bytes that begins with an ob_object holding one reference; NULL = no
+ * memory. */
 void *ob_object_create(const struct ob_type *type, uint64_t size);
 void ob_object_ref(struct ob_object *object);
 void ob_object_unref(struct ob_object *object);
 
 /* The handle takes its own reference. 0 on failure. Flags: 1 inherit, 2 protect from close. */
 uint32_t ob_handle_create(struct ob_object *object, uint32_t access, uint32_t flags);
+/* STATUS_INVALID_HANDLE, or STATUS_HANDLE_NOT_CLOSABLE for a protected one. */
 nt_status ob_handle_close(uint32_t handle);
-/* A new reference, or NULL; `type` NULL = any. STATUS_INVALID_HANDLE / STATUS_OBJECT_TYPE_MISMATCH. */
+/* A new reference, or NULL; `type` NULL = any. STATUS_INVALID_HANDLE / STATUS_OBJECT_TYPE_MISMATCH.
+ */
 nt_status ob_handle_get(uint32_t handle, const struct ob_type *type, struct ob_object **out,
                         uint32_t *access);
+/* Sets the flags of `mask`; `old` may be NULL. */
 nt_status ob_handle_flags(uint32_t handle, uint32_t mask, uint32_t flags, uint32_t *old);
 
-/* The wait lock: state that `signaled` reads changes only under it. */
+/* The wait lock: not recursive, and no reference may be dropped under it. State that `signaled`
+ * reads changes only under it. */
 void ob_wait_lock(void);
 void ob_wait_unlock(void);
 /* Wakes everyone whose wait may have become true. Wait lock held. */
@@ -53,18 +58,25 @@ void ob_wait_wake(void);
 #define OB_INFINITE 0xFFFFFFFFu
 /*
  * Waits for one or all of `count` objects. STATUS_SUCCESS + `*index`, 0x80 + index in `*index` when
- * an abandoned mutex was acquired, STATUS_TIMEOUT. `milliseconds` OB_INFINITE = for ever.
+ * an abandoned mutex was acquired (in a wait for all: 0x80), STATUS_TIMEOUT. `milliseconds`
+ * OB_INFINITE = for ever. STATUS_INVALID_PARAMETER for none, more than 64, or a wait for all that
+ * names an object twice; STATUS_OBJECT_TYPE_MISMATCH for one that cannot be waited for. The caller
+ * holds a reference to each object for the duration.
  */
-nt_status ob_wait(struct ob_object *const *objects, uint32_t count, bool all,
-                  uint32_t milliseconds, uint32_t thread_id, uint32_t *index);
+nt_status ob_wait(struct ob_object *const *objects, uint32_t count, bool all, uint32_t milliseconds,
+                  uint32_t thread_id, uint32_t *index);
 
 /* ---- events, semaphores, mutexes ------------------------------------------------------------- */
 extern const struct ob_type ob_event_type, ob_semaphore_type, ob_mutex_type;
 struct ob_object *ob_event_create(bool manual_reset, bool initial);
 void ob_event_set(struct ob_object *event, bool state);
+/* NULL also when not 0 <= initial <= maximum, maximum > 0. */
 struct ob_object *ob_semaphore_create(int32_t initial, int32_t maximum);
+/* STATUS_SEMAPHORE_LIMIT_EXCEEDED leaves the count alone; `previous` may be NULL. */
 nt_status ob_semaphore_release(struct ob_object *semaphore, int32_t count, int32_t *previous);
+/* `owner_thread` 0 = nobody owns it at first. */
 struct ob_object *ob_mutex_create(uint32_t owner_thread);
+/* STATUS_MUTANT_NOT_OWNED when another thread or nobody owns it. */
 nt_status ob_mutex_release(struct ob_object *mutex, uint32_t thread_id);
 /* A thread ended: the mutexes it owns become abandoned. */
 void ob_mutex_abandon_all(uint32_t thread_id);
