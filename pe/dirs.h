@@ -26,7 +26,7 @@ struct pe_load_config {
     uint32_t size; /* the structure's own Size: fields beyond it are 0 */
     uint32_t time_date_stamp;
     uint32_t global_flags_clear, global_flags_set;
-    uint64_t security_cookie;                 /* VA */
+    uint64_t security_cookie;                    /* VA */
     uint64_t se_handler_table, se_handler_count; /* PE32: VA and count */
     uint64_t guard_cf_check_function_pointer, guard_cf_dispatch_function_pointer; /* VAs */
     uint64_t guard_cf_function_table, guard_cf_function_count;
@@ -69,7 +69,7 @@ struct pe_resource_entry {
     uint32_t name_rva; /* UTF-16LE characters */
     uint16_t name_len; /* in characters */
     bool is_dir;
-    uint32_t offset;   /* of the sub-table or of the data entry */
+    uint32_t offset; /* of the sub-table or of the data entry */
 };
 struct pe_resource_data {
     uint32_t rva, size, code_page;

@@ -6,6 +6,10 @@
 
 #include "pe/image.h"
 
+/* Entries and names looked at: four names for each of the 65536 entries that a name can refer to.
+ */
+#define PE_MAX_EXPORTS 0x40000u
+
 struct pe_exports {
     const struct pe_image *image;
     struct pe_directory dir;
@@ -18,11 +22,11 @@ struct pe_exports {
 };
 
 struct pe_export {
-    uint32_t index;          /* into the address table */
-    uint32_t ordinal;        /* index + ordinal base (mod 2^32) */
-    uint32_t rva;            /* address = base + rva mod 2^32; no check that it is inside the image */
-    struct pe_str name;      /* ptr NULL when exported by ordinal only */
-    uint32_t hint;           /* index into the name table when named */
+    uint32_t index;     /* into the address table */
+    uint32_t ordinal;   /* index + ordinal base (mod 2^32) */
+    uint32_t rva;       /* address = base + rva mod 2^32; no check that it is inside the image */
+    struct pe_str name; /* ptr NULL when exported by ordinal only */
+    uint32_t hint;      /* index into the name table when named */
     struct pe_str forwarder; /* ptr NULL unless the RVA lies inside the export directory */
 };
 
@@ -30,6 +34,8 @@ struct pe_export {
 bool pe_exports_open(const struct pe_image *image, struct pe_exports *out);
 /* Address-table entry `index` with the first name that refers to it; false for a hole or beyond. */
 bool pe_export_by_index(const struct pe_exports *exports, uint32_t index, struct pe_export *out);
+/* The same without looking for a name, which is a search through the whole name table. */
+bool pe_export_unnamed(const struct pe_exports *exports, uint32_t index, struct pe_export *out);
 bool pe_export_by_ordinal(const struct pe_exports *exports, uint32_t ordinal,
                           struct pe_export *out);
 /* The i-th name-table entry (duplicates appear); false beyond, or when it refers to a hole. */
@@ -37,17 +43,24 @@ bool pe_export_by_name_index(const struct pe_exports *exports, uint32_t i, struc
 /* The hint first, then a binary search of the sorted names, case-sensitive, as Windows does. */
 bool pe_export_by_name(const struct pe_exports *exports, struct pe_str name, uint32_t hint,
                        struct pe_export *out);
-/* Splits "Mod.Name" / "Mod.#12" at the last dot. False when malformed. `ordinal` is valid if !name->ptr. */
+/* Splits "Mod.Name" / "Mod.#12" at the last dot. False when malformed. `ordinal` is valid if
+ * !name->ptr. */
 bool pe_forwarder_split(struct pe_str forwarder, struct pe_str *module, struct pe_str *name,
                         uint16_t *ordinal);
 
 /*
  * Iterates over all exports in ordinal order, each name of an entry once (an entry without a name
- * once). `next`: true while there is one. Start from {0} with `exports` set.
+ * once). `next`: true while there is one. Start from {0} with `exports` set; the rest is the
+ * iterator's own (4 KiB: see export_iter.c).
  */
+#define PE_EXPORT_WINDOW 512
 struct pe_export_iter {
     const struct pe_exports *exports;
-    uint32_t index, name_index;
+    uint32_t index;
+    bool named, last_window;
+    uint32_t next, count;
+    uint64_t from; /* keys below it were given out */
+    uint64_t window[PE_EXPORT_WINDOW];
 };
 bool pe_export_next(struct pe_export_iter *it, struct pe_export *out);
 

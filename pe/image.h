@@ -17,7 +17,8 @@
 #define PE_GRANULARITY 0x10000u /* allocation granularity */
 
 /* Caps, each far above what any linker makes, so that a hostile count costs bounded work. */
-#define PE_MAX_NAME       0x40000u /* bytes of an import, export or forwarder name (128 KiB names exist) */
+#define PE_MAX_NAME \
+    0x40000u /* bytes of an import, export or forwarder name (128 KiB names exist) */
 #define PE_MAX_MODULENAME 0x1000u
 
 enum pe_machine {
@@ -40,6 +41,7 @@ enum pe_file_characteristics {
     IMAGE_FILE_RELOCS_STRIPPED = 0x0001,
     IMAGE_FILE_EXECUTABLE_IMAGE = 0x0002,
     IMAGE_FILE_LARGE_ADDRESS_AWARE = 0x0020,
+    IMAGE_FILE_32BIT_MACHINE = 0x0100,
     IMAGE_FILE_DLL = 0x2000,
 };
 
@@ -146,6 +148,7 @@ struct pe_image {
      * because the mapped header page may not hold it (facts: behaviours, Headers). Empty otherwise.
      */
     struct pe_span file_headers;
+    bool sections_rise; /* set by pe_open(): lookups may search the section table by halves */
 };
 
 /* One IMAGE_SECTION_HEADER with the mapped extent that Windows derives from it. */
@@ -155,25 +158,27 @@ struct pe_section {
     uint32_t size_of_raw_data, pointer_to_raw_data;
     uint32_t characteristics;
     /* Derived (facts 1.2) */
-    uint32_t mapped_size;   /* VirtualSize, or SizeOfRawData where that is 0; rounded up to a page */
-    uint32_t file_offset;   /* PointerToRawData rounded down to 0x200 (page-aligned images) */
-    uint32_t file_size;     /* bytes that come from the file; the rest of mapped_size is zero */
+    uint32_t mapped_size; /* VirtualSize, or SizeOfRawData where that is 0; rounded up to a page */
+    uint32_t file_offset; /* PointerToRawData rounded down to 0x200 (page-aligned images) */
+    uint32_t file_size;   /* bytes that come from the file; the rest of mapped_size is zero */
 };
 
 /*
  * Decodes the headers of `bytes`. Refuses only what cannot be read at all (no MZ, no NT headers, an
- * optional header that is no PE32/PE32+, a section table outside the file); whether Windows would map
- * the image is a question for pe/rules.h. Statuses: facts 1.5.
+ * optional header that is no PE32/PE32+, a section table outside the file); whether Windows would
+ * map the image is a question for pe/rules.h. Statuses: facts 1.5.
  */
 nt_status pe_open(struct pe_span bytes, enum pe_layout layout, struct pe_image *out,
                   struct pe_error *err);
 
 /* PE section `i`, 0-based; false beyond NumberOfSections or when the table is cut short. */
 bool pe_section_at(const struct pe_image *image, uint32_t i, struct pe_section *out);
-/* The PE section whose mapped extent holds `rva`; false for headers and gaps. `index` may be NULL. */
+/* The PE section whose mapped extent holds `rva`; false for headers and gaps. `index` may be NULL.
+ */
 bool pe_section_of_rva(const struct pe_image *image, uint32_t rva, struct pe_section *out,
                        uint32_t *index);
-/* True where SectionAlignment is below a page: one flat view of the file, no relocation (facts 1.2). */
+/* True where SectionAlignment is below a page: one flat view of the file, no relocation
+ * (facts 1.2). */
 bool pe_is_flat(const struct pe_image *image);
 /* SizeOfImage rounded up to a page; 0 when that overflows 32 bits. */
 uint32_t pe_mapped_size(const struct pe_image *image);
@@ -181,8 +186,8 @@ uint32_t pe_mapped_size(const struct pe_image *image);
 uint32_t pe_pointer_size(const struct pe_image *image);
 
 /*
- * Copies `len` bytes at `rva` as a mapped image would show them: zero fill is produced for the parts
- * that the file does not back. False when the range leaves SizeOfImage.
+ * Copies `len` bytes at `rva` as a mapped image would show them: zero fill is produced for the
+ * parts that the file does not back. False when the range leaves SizeOfImage.
  */
 bool pe_rva_copy(const struct pe_image *image, uint32_t rva, void *dst, uint32_t len);
 bool pe_rva_u16(const struct pe_image *image, uint32_t rva, uint16_t *out);
@@ -208,6 +213,8 @@ bool pe_directory_get(const struct pe_image *image, enum pe_directory_index inde
 
 /* "i386", "amd64", "arm64", ... or "unknown". */
 const char *pe_machine_name(uint16_t machine);
+/* True when images of a known machine type are PE32 (4) or PE32+ (8), as `pointer_size` says. */
+bool pe_machine_has_pointer_size(uint16_t machine, uint32_t pointer_size);
 
 /* End of the last byte that headers or PE sections use in the file; what follows is the overlay. */
 uint64_t pe_overlay_offset(const struct pe_image *image);

@@ -1,8 +1,8 @@
 /*
  * Import, bound-import and delay-import directories (PE specification, .idata; facts 3.4, 3.6).
  *
- * Iterators return 1 with an element, 0 at the end, a negative value for data that Windows could not
- * follow either; the status is then in the iterator.
+ * Iterators return 1 with an element, 0 at the end, a negative value for data that Windows could
+ * not follow either; the status is then in the iterator.
  */
 #ifndef PE_IMPORTS_H
 #define PE_IMPORTS_H
@@ -11,10 +11,11 @@
 
 struct pe_import_module {
     uint32_t descriptor_rva;
-    struct pe_str name; /* the DLL's name as the file spells it */
+    struct pe_str name;                        /* the DLL's name as the file spells it */
     uint32_t time_date_stamp, forwarder_chain; /* stamp != 0: bound */
-    uint32_t lookup_rva; /* OriginalFirstThunk; FirstThunk where that is 0 */
-    uint32_t iat_rva;    /* FirstThunk */
+    uint32_t lookup_rva;                       /* OriginalFirstThunk; FirstThunk where that is 0 */
+    uint32_t iat_rva;                          /* FirstThunk */
+    bool empty; /* nothing is imported: not to be loaded, and the name may be unreadable ("") */
     /* Delay imports only */
     bool delay;
     bool delay_va_form; /* Attributes bit 0 clear: the fields were VAs and have been converted */
@@ -24,8 +25,9 @@ struct pe_import_module {
 struct pe_import_module_iter {
     const struct pe_image *image;
     bool delay;
-    uint32_t rva; /* next descriptor */
-    uint32_t end; /* descriptors may not begin at or after this */
+    uint32_t rva;  /* next descriptor */
+    uint32_t end;  /* descriptors may not begin at or after this */
+    uint32_t left; /* cap */
     nt_status status;
 };
 /* False when the directory is absent: iterate over nothing. */
@@ -45,6 +47,7 @@ struct pe_import_iter {
     const struct pe_image *image;
     uint32_t lookup_rva, iat_rva;
     bool va_form;
+    uint32_t left; /* cap */
     nt_status status;
 };
 void pe_imports(const struct pe_image *image, const struct pe_import_module *module,

@@ -12,9 +12,9 @@ struct pe_fixup {
     uint32_t rva; /* PageRVA + offset, mod 2^32 */
     uint8_t type; /* 0..15 */
     bool has_parameter;
-    uint16_t parameter;  /* the second entry of a HIGHADJ (type 4) */
-    uint32_t entry_rva;  /* where the entry itself lies */
-    uint32_t block_rva;  /* PageRVA of its block */
+    uint16_t parameter; /* the second entry of a HIGHADJ (type 4) */
+    uint32_t entry_rva; /* where the entry itself lies */
+    uint32_t block_rva; /* PageRVA of its block */
 };
 
 struct pe_fixup_iter {
@@ -27,7 +27,8 @@ struct pe_fixup_iter {
 };
 /* False when there is no base-relocation directory (or one of size 0). */
 bool pe_fixups(const struct pe_image *image, struct pe_fixup_iter *it);
-/* 1 = a fixup (type 0 entries are returned too), 0 = end, -1 = malformed (status and what are set). */
+/* 1 = a fixup (type 0 entries are returned too), 0 = end, -1 = malformed (status and what are set).
+ */
 int pe_fixup_next(struct pe_fixup_iter *it, struct pe_fixup *out);
 
 #endif

@@ -27,11 +27,13 @@ bool pe_u8(struct pe_span s, uint64_t off, uint8_t *out);
 bool pe_u16(struct pe_span s, uint64_t off, uint16_t *out);
 bool pe_u32(struct pe_span s, uint64_t off, uint32_t *out);
 bool pe_u64(struct pe_span s, uint64_t off, uint64_t *out);
-/* Copies min(len, what the span holds from off) bytes and returns that number (0 when off is outside). */
+/* Copies min(len, what the span holds from off) bytes and returns that number (0 when off is
+ * outside). */
 uint64_t pe_copy_some(struct pe_span s, uint64_t off, void *dst, uint64_t len);
 /* A NUL-terminated string that ends inside the span, of at most `max` bytes without its NUL. */
 bool pe_cstr(struct pe_span s, uint64_t off, uint32_t max, struct pe_str *out);
-/* Writers for a mapped image (fixups, IAT): the same checks. `s.data` must point to writable memory. */
+/* Writers for a mapped image (fixups, IAT): the same checks. `s.data` must point to writable
+ * memory. */
 bool pe_put_u16(struct pe_span s, uint64_t off, uint16_t value);
 bool pe_put_u32(struct pe_span s, uint64_t off, uint32_t value);
 bool pe_put_u64(struct pe_span s, uint64_t off, uint64_t value);

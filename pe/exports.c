@@ -1,0 +1,149 @@
+/*
+ * The export directory (PE specification, .edata; facts 3.5).
+ *
+ * Only what a question needs is looked at: an ordinal lookup needs the base, the count and the
+ * address table, and the rest of the directory may be garbage (behaviours, Exports). Name-table
+ * entries hold unbiased indexes: the base is not subtracted from them.
+ */
+#include "pe/exports.h"
+
+#include <string.h>
+
+#include "pe/internal.h"
+
+#define DIRECTORY_SIZE 40u
+
+#define E(name, off) PE_FIELD_SAME(struct pe_exports, name, off, 4)
+static const struct pe_field fields[] = {
+    E(characteristics, 0), E(time_date_stamp, 4), E(ordinal_base, 16), E(function_count, 20),
+    E(name_count, 24),     E(functions_rva, 28),  E(names_rva, 32),    E(name_ordinals_rva, 36),
+};
+
+/* How many of `count` entries of `size` bytes at `rva` lie inside the image. */
+static uint32_t fitting(const struct pe_image *image, uint32_t rva, uint32_t size, uint32_t count)
+{
+    uint64_t limit = pe_limit(image);
+    uint64_t room = rva && rva < limit ? (limit - rva) / size : 0;
+    if (room > PE_MAX_EXPORTS)
+        room = PE_MAX_EXPORTS;
+    return count < room ? count : (uint32_t)room;
+}
+
+bool pe_exports_open(const struct pe_image *image, struct pe_exports *out)
+{
+    struct pe_exports e = {.image = image, .module_name = {"", 0}};
+    uint8_t buffer[DIRECTORY_SIZE];
+    struct pe_span directory = {buffer, sizeof(buffer)};
+    uint32_t name_rva = 0;
+    if (!pe_directory_get(image, IMAGE_DIRECTORY_ENTRY_EXPORT, &e.dir) ||
+        !pe_rva_copy(image, e.dir.rva, buffer, sizeof(buffer)))
+        return false;
+    pe_decode(directory, fields, PE_ARRAY_SIZE(fields), false, &e);
+    pe_u32(directory, 12, &name_rva);
+    if (name_rva)
+        pe_rva_str(image, name_rva, PE_MAX_MODULENAME, &e.module_name);
+    e.function_count = fitting(image, e.functions_rva, 4, e.function_count);
+    e.name_count = fitting(image, e.names_rva, 4, e.name_count);
+    e.name_count = fitting(image, e.name_ordinals_rva, 2, e.name_count);
+    *out = e;
+    return true;
+}
+
+static bool name_at(const struct pe_exports *e, uint32_t i, struct pe_str *out)
+{
+    uint32_t rva;
+    return i < e->name_count && pe_rva_u32(e->image, e->names_rva + i * 4, &rva) &&
+           pe_rva_str(e->image, rva, PE_MAX_NAME, out);
+}
+
+bool pe_export_unnamed(const struct pe_exports *e, uint32_t index, struct pe_export *out)
+{
+    struct pe_export x = {.index = index, .ordinal = index + e->ordinal_base};
+    if (index >= e->function_count || !pe_rva_u32(e->image, e->functions_rva + index * 4, &x.rva) ||
+        x.rva == 0)
+        return false;
+    /* The range that the directory declares decides, whatever the address points at. */
+    if (x.rva - e->dir.rva < e->dir.size && !pe_rva_str(e->image, x.rva, PE_MAX_NAME, &x.forwarder))
+        x.forwarder = (struct pe_str){"", 0};
+    *out = x;
+    return true;
+}
+
+bool pe_export_by_name_index(const struct pe_exports *exports, uint32_t i, struct pe_export *out)
+{
+    uint16_t index;
+    struct pe_export x;
+    struct pe_str name;
+    if (!name_at(exports, i, &name) ||
+        !pe_rva_u16(exports->image, exports->name_ordinals_rva + i * 2, &index) ||
+        !pe_export_unnamed(exports, index, &x))
+        return false;
+    x.name = name;
+    x.hint = i;
+    *out = x;
+    return true;
+}
+
+/* The first name-table entry that refers to `index` and can be read; name_count when there is none.
+ */
+static uint32_t first_name_of(const struct pe_exports *e, uint32_t index)
+{
+    uint16_t value;
+    struct pe_str name;
+    if (index > UINT16_MAX)
+        return e->name_count;
+    for (uint32_t i = 0; i < e->name_count; i++)
+        if (pe_rva_u16(e->image, e->name_ordinals_rva + i * 2, &value) && value == index &&
+            name_at(e, i, &name))
+            return i;
+    return e->name_count;
+}
+
+bool pe_export_by_index(const struct pe_exports *exports, uint32_t index, struct pe_export *out)
+{
+    struct pe_export x;
+    if (!pe_export_unnamed(exports, index, &x))
+        return false;
+    uint32_t name = first_name_of(exports, index);
+    if (name < exports->name_count && name_at(exports, name, &x.name))
+        x.hint = name;
+    *out = x;
+    return true;
+}
+
+bool pe_export_by_ordinal(const struct pe_exports *exports, uint32_t ordinal, struct pe_export *out)
+{
+    /* The base may be "negative": the difference wraps as it does on Windows. */
+    return pe_export_by_index(exports, ordinal - exports->ordinal_base, out);
+}
+
+/* Unsigned bytes, shorter first: the order of the name table. */
+static int compare(struct pe_str a, struct pe_str b)
+{
+    uint32_t n = a.len < b.len ? a.len : b.len;
+    int order = n ? memcmp(a.ptr, b.ptr, n) : 0;
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+bool pe_export_by_name(const struct pe_exports *exports, struct pe_str name, uint32_t hint,
+                       struct pe_export *out)
+{
+    struct pe_str at;
+    if (name_at(exports, hint, &at) && compare(at, name) == 0 &&
+        pe_export_by_name_index(exports, hint, out))
+        return true;
+    uint32_t low = 0, high = exports->name_count;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        if (!name_at(exports, mid, &at))
+            return false;
+        int order = compare(name, at);
+        if (order == 0)
+            return pe_export_by_name_index(exports, mid, out);
+        if (order < 0)
+            high = mid;
+        else
+            low = mid + 1;
+    }
+    return false;
+}

@@ -1,0 +1,112 @@
+/*
+ * Names, sentences and Win32 codes of NTSTATUS values, and the error record.
+ *
+ * Everything about a status comes from NT_STATUS_TABLE (status.h). A record keeps its first
+ * failure: the room closest to the cause knows best what went wrong, outer rooms only say who
+ * wanted it.
+ */
+#include "pe/status.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define WIN32_MR_MID_NOT_FOUND 317u /* what RtlNtStatusToDosError answers for a status it lacks */
+
+struct status_row {
+    nt_status status;
+    uint32_t win32;
+    const char *name, *text;
+};
+
+#define ROW(name, value, win32, text) {value, win32, #name, text},
+static const struct status_row rows[] = {NT_STATUS_TABLE(ROW)};
+#undef ROW
+
+static const struct status_row *row_of(nt_status status)
+{
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].status == status)
+            return &rows[i];
+    return NULL;
+}
+
+const char *nt_status_name(nt_status status)
+{
+    const struct status_row *row = row_of(status);
+    return row ? row->name : "STATUS_UNKNOWN";
+}
+
+const char *nt_status_text(nt_status status)
+{
+    const struct status_row *row = row_of(status);
+    return row ? row->text : "an unknown status";
+}
+
+uint32_t nt_status_to_win32(nt_status status)
+{
+    const struct status_row *row = row_of(status);
+    return row ? row->win32 : WIN32_MR_MID_NOT_FOUND;
+}
+
+/* A sentence cut by the buffer's end must not end inside a UTF-8 sequence. */
+static void trim_utf8(char *text)
+{
+    size_t len = strlen(text), back = 0;
+    while (back < 4 && back < len && (text[len - 1 - back] & 0xc0) == 0x80)
+        back++;
+    if (back == len)
+        return;
+    unsigned char lead = (unsigned char)text[len - 1 - back];
+    size_t need = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+    if (back < need)
+        text[len - 1 - back] = 0;
+}
+
+static nt_status record(struct pe_error *err, nt_status status, const char *rule, const char *fmt,
+                        va_list ap)
+{
+    if (!err || !nt_ok(err->status))
+        return status;
+    err->status = status;
+    err->rule = rule;
+    if (vsnprintf(err->text, sizeof(err->text), fmt, ap) >= (int)sizeof(err->text))
+        trim_utf8(err->text);
+    return status;
+}
+
+nt_status pe_fail(struct pe_error *err, nt_status status, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    record(err, status, NULL, fmt, ap);
+    va_end(ap);
+    return status;
+}
+
+nt_status pe_fail_rule(struct pe_error *err, nt_status status, const char *rule, const char *fmt,
+                       ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    record(err, status, rule, fmt, ap);
+    va_end(ap);
+    return status;
+}
+
+void pe_error_prefix(struct pe_error *err, const char *fmt, ...)
+{
+    if (!err || nt_ok(err->status))
+        return;
+    char text[sizeof(err->text)];
+    va_list ap;
+    va_start(ap, fmt);
+    int n = vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
+    strncat(text, err->text, sizeof(text) - 1 - len);
+    bool cut = len + strlen(err->text) >= sizeof(text);
+    memcpy(err->text, text, sizeof(text));
+    if (cut)
+        trim_utf8(err->text);
+}
