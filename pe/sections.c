@@ -7,8 +7,6 @@
  */
 #include "pe/internal.h"
 
-#include <string.h>
-
 #define MAX_UNORDERED_SECTIONS 256u
 
 enum {

@@ -98,15 +98,17 @@ void pe_error_prefix(struct pe_error *err, const char *fmt, ...)
 {
     if (!err || nt_ok(err->status))
         return;
-    char text[sizeof(err->text)];
+    char prefix[sizeof(err->text)];
     va_list ap;
     va_start(ap, fmt);
-    int n = vsnprintf(text, sizeof(text), fmt, ap);
+    vsnprintf(prefix, sizeof(prefix), fmt, ap);
     va_end(ap);
-    size_t len = n < 0 ? 0 : (size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1;
-    strncat(text, err->text, sizeof(text) - 1 - len);
-    bool cut = len + strlen(err->text) >= sizeof(text);
-    memcpy(err->text, text, sizeof(text));
+    size_t prefix_len = strlen(prefix), len = strlen(err->text);
+    size_t room = sizeof(err->text) - 1 - prefix_len;
+    bool cut = len > room;
+    memmove(err->text + prefix_len, err->text, cut ? room : len);
+    memcpy(err->text, prefix, prefix_len);
+    err->text[prefix_len + (cut ? room : len)] = 0;
     if (cut)
         trim_utf8(err->text);
 }
