@@ -119,3 +119,8 @@ else
     $gcc -shared -nostdlib -Wl,--entry,0 -o "$out/resource.dll" "$work/resource.o"
     $gcc -O1 -Wall -Wextra -o "$out/hello.exe" "$src/hello/hello_crt.c"
 fi
+
+# The golden outcomes of `peldr test` go beside their images: for all sets, one word size, a toolchain.
+for golden in "$src"/*/*.expect.json "$src"/*/*.expect.$word.json "$src"/*/*.expect.$toolchain.json; do
+    [ -e "$golden" ] && cp "$golden" "$out/$(basename "${golden%.expect.*}").expect.json"
+done

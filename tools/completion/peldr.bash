@@ -1,0 +1,17 @@
+# bash completion of peldr: subcommands, options, image files.
+_peldr() {
+    local cur=${COMP_WORDS[COMP_CWORD]} sub=${COMP_WORDS[1]} options="--json --directory --help"
+    case $sub in
+    map) options+=" --base --occupy --run-init" ;;
+    relocs) options+=" --base --code" ;;
+    disasm) options+=" --export --rva --count" ;;
+    esac
+    if [ "$COMP_CWORD" = 1 ]; then
+        COMPREPLY=($(compgen -W "run call map inspect imports exports relocs deps disasm test --help --version" -- "$cur"))
+    elif [[ $cur == -* ]]; then
+        COMPREPLY=($(compgen -W "$options" -- "$cur"))
+    else
+        COMPREPLY=($(compgen -f -X '!*.@(dll|exe|DLL|EXE)' -- "$cur") $(compgen -d -- "$cur"))
+    fi
+}
+complete -o filenames -F _peldr peldr
