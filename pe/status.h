@@ -32,11 +32,15 @@ typedef uint32_t nt_status;
     X(STATUS_NO_MEMORY, 0xC0000017, 8, "not enough memory")                                     \
     X(STATUS_CONFLICTING_ADDRESSES, 0xC0000018, 487, "the address range is taken")              \
     X(STATUS_NOT_MAPPED_VIEW, 0xC0000019, 487, "the address is not in a mapped view")           \
+    X(STATUS_UNABLE_TO_FREE_VM, 0xC000001A, 87, "the memory cannot be freed")                   \
+    X(STATUS_UNABLE_TO_DELETE_SECTION, 0xC000001B, 87, "a view is not freed this way")          \
     X(STATUS_INVALID_VIEW_SIZE, 0xC000001F, 5, "the view does not fit the section")             \
     X(STATUS_INVALID_FILE_FOR_SECTION, 0xC0000020, 193, "the file cannot back a section")       \
+    X(STATUS_ALREADY_COMMITTED, 0xC0000021, 5, "the memory is committed already")               \
     X(STATUS_ACCESS_DENIED, 0xC0000022, 5, "access denied")                                     \
     X(STATUS_BUFFER_TOO_SMALL, 0xC0000023, 122, "the buffer is too small")                      \
     X(STATUS_OBJECT_TYPE_MISMATCH, 0xC0000024, 6, "the object has another type")                \
+    X(STATUS_NOT_COMMITTED, 0xC000002D, 487, "the memory is not committed")                     \
     X(STATUS_OBJECT_NAME_INVALID, 0xC0000033, 123, "the name is invalid")                       \
     X(STATUS_OBJECT_NAME_NOT_FOUND, 0xC0000034, 2, "no object has that name")                   \
     X(STATUS_OBJECT_NAME_COLLISION, 0xC0000035, 183, "the name is in use")                      \
@@ -55,6 +59,8 @@ typedef uint32_t nt_status;
     X(STATUS_RESOURCE_NAME_NOT_FOUND, 0xC000008B, 1814, "the resource name does not exist")     \
     X(STATUS_FILE_INVALID, 0xC0000098, 1006, "the file is invalid")                             \
     X(STATUS_INSUFFICIENT_RESOURCES, 0xC000009A, 1450, "insufficient resources")                \
+    X(STATUS_FREE_VM_NOT_AT_BASE, 0xC000009F, 487, "the address is not the base of the memory") \
+    X(STATUS_MEMORY_NOT_ALLOCATED, 0xC00000A0, 487, "the memory is not allocated")              \
     X(STATUS_FILE_IS_A_DIRECTORY, 0xC00000BA, 5, "the file is a directory")                     \
     X(STATUS_NOT_SUPPORTED, 0xC00000BB, 50, "not supported")                                    \
     X(STATUS_INVALID_IMAGE_NE_FORMAT, 0xC000011B, 193, "a 16-bit (NE) image")                   \

@@ -1,8 +1,8 @@
 /*
  * NT page protections and their translation to the host's (design, decision 3).
  *
- * NT's constants are kept as NT's everywhere above this file. The two tables here are the only place
- * that knows both worlds.
+ * NT's constants are kept as NT's everywhere above this file. The two tables here are the only
+ * place that knows both worlds.
  */
 #ifndef MM_PROTECT_H
 #define MM_PROTECT_H
@@ -40,7 +40,8 @@ enum {
 
 /* Initial protection of a PE section from its characteristics (facts 1.1). */
 uint32_t mm_protect_of_section(uint32_t characteristics);
-/* PROT_* for an NT protection (modifier bits ignored, PAGE_GUARD = PROT_NONE); -1 when it is none. */
+/* PROT_* for an NT protection (modifier bits ignored, PAGE_GUARD = PROT_NONE); -1 when it is none.
+ */
 int mm_prot_of_protect(uint32_t protect);
 /* Exactly one base protection, only known modifiers. */
 bool mm_protect_valid(uint32_t protect);

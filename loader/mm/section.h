@@ -2,9 +2,9 @@
  * Image section objects (SEC_IMAGE): what a view maps (design, decision 1).
  *
  * A section object holds a page-aligned image: a sealed memfd built once from the file, or the file
- * itself for PE sections whose raw data is page-aligned. Views map it MAP_PRIVATE, so clean pages are
- * shared by everyone who maps the same object. PE sections that are SHARED and writable are left to a
- * backing file that the caller brings when it maps a view (object manager, ob/backing.h).
+ * itself for PE sections whose raw data is page-aligned. Views map it MAP_PRIVATE, so clean pages
+ * are shared by everyone who maps the same object. PE sections that are SHARED and writable are
+ * left to a backing file that the caller brings when it maps a view (object manager, ob/backing.h).
  */
 #ifndef MM_SECTION_H
 #define MM_SECTION_H
@@ -37,8 +37,8 @@ struct mm_file_id {
 };
 
 /*
- * Creates an image section object from an open file, like NtCreateSection(SEC_IMAGE). Checks the rules
- * of pe/rules.h. `name` is used in errors only. The descriptor stays the caller's.
+ * Creates an image section object from an open file, like NtCreateSection(SEC_IMAGE). Checks the
+ * rules of pe/rules.h. `name` is used in errors only. The descriptor stays the caller's.
  */
 nt_status mm_section_create_image(int fd, const char *name, struct mm_section **out,
                                   struct pe_error *err);
@@ -55,7 +55,8 @@ const struct mm_extent *mm_section_extents(const struct mm_section *section, uin
 uint32_t mm_section_size(const struct mm_section *section); /* SizeOfImage rounded to a page */
 /* False for a section made from memory. */
 bool mm_section_file_id(const struct mm_section *section, struct mm_file_id *out);
-/* Bytes of all SHARED extents together; 0 = none. They lie at their extents' offsets in the backing. */
+/* Bytes of all SHARED extents together; 0 = none. They lie at their extents' offsets in the
+ * backing. */
 uint64_t mm_section_shared_size(const struct mm_section *section);
 /* Writes the initial content of the SHARED extents into `fd` (an empty file of that size). */
 nt_status mm_section_write_shared(const struct mm_section *section, int fd, struct pe_error *err);

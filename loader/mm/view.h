@@ -1,10 +1,10 @@
 /*
  * Views of image section objects, and the process's record of its regions.
  *
- * Mapping reserves the whole SizeOfImage at a 64 KiB boundary first (MAP_FIXED_NOREPLACE at the wanted
- * base, or anywhere), then overlays the extents inside that reservation. A fresh view is *open*: its
- * private pages are readable and writable so that fixups and the IAT can be written; sealing gives
- * every page its NT protection. Nothing of an open view may be executed.
+ * Mapping reserves the whole SizeOfImage at a 64 KiB boundary first (MAP_FIXED_NOREPLACE at the
+ * wanted base, or anywhere), then overlays the extents inside that reservation. A fresh view is
+ * *open*: its private pages are readable and writable so that fixups and the IAT can be written;
+ * sealing gives every page its NT protection. Nothing of an open view may be executed.
  *
  * Locks: the region list has one rwlock inside mm; a view belongs to its creator.
  */
@@ -19,9 +19,9 @@
 struct mm_view;
 
 struct mm_map_options {
-    uint64_t base;   /* wanted base; 0 = the preferred base of the image */
-    bool exact;      /* fail with STATUS_CONFLICTING_ADDRESSES rather than map elsewhere */
-    int shared_fd;   /* backing of the SHARED extents; -1 = map them private (counts as no sharing) */
+    uint64_t base; /* wanted base; 0 = the preferred base of the image */
+    bool exact;    /* fail with STATUS_CONFLICTING_ADDRESSES rather than map elsewhere */
+    int shared_fd; /* backing of the SHARED extents; -1 = map them private (counts as no sharing) */
     bool below_4gib; /* when it has to move: stay below 4 GiB (PE32 images) */
     bool below_2gib; /* likewise below 2 GiB */
 };
@@ -44,8 +44,15 @@ struct mm_section *mm_view_section(const struct mm_view *view);
 const struct pe_image *mm_view_image(const struct mm_view *view);
 /* True when [rva, rva+len) is backed by the shared object, so a write would be seen elsewhere. */
 bool mm_view_is_shared(const struct mm_view *view, uint32_t rva, uint32_t len);
-/* Makes [rva, rva+len) private to this process (an IAT inside a SHARED section). Open views only. */
+/* Makes [rva, rva+len) private to this process (an IAT inside a SHARED section). Open views only.
+ */
 nt_status mm_view_privatize(struct mm_view *view, uint32_t rva, uint32_t len, struct pe_error *err);
+/*
+ * True when the loader may read [rva, rva+len) now. Gaps between PE sections and pages of
+ * PAGE_NOACCESS are readable in an open view only, and image code may have taken the right away
+ * from any page.
+ */
+bool mm_view_readable(const struct mm_view *view, uint32_t rva, uint32_t len);
 /*
  * Records the base that the mapped header shows for a DYNAMIC_BASE image that moved (facts 2.3):
  * written into the image object where this view is its first, so the header page stays clean.
@@ -76,22 +83,23 @@ struct mm_region {
     uint32_t initial_protect; /* of an image page as the PE section says; else allocation_protect */
     int32_t pe_section;       /* images: index, -1 = headers or none */
     enum mm_backing backing;
-    uint64_t pages_private;   /* pages of this region that this process has a private copy of */
+    uint64_t pages_private; /* pages of this region that this process has a private copy of */
 };
 
 /*
  * Mirrors VirtualQuery for any address of the process: peldr's own regions from the records, others
- * from /proc/self/maps. WRITECOPY pages that were written answer READWRITE (asked from the kernel, by
- * /proc/self/pagemap). STATUS_INVALID_PARAMETER above user space.
+ * from /proc/self/maps. WRITECOPY pages that were written answer READWRITE (asked from the kernel,
+ * by /proc/self/pagemap). STATUS_INVALID_PARAMETER above user space.
  */
 nt_status mm_query(uint64_t address, struct mm_region *out);
 /*
- * The same for one view, region by region, split also where the PE section changes. `*cursor` starts
- * at 0 and is an RVA; false at the end.
+ * The same for one view, region by region, split also where the PE section changes. `*cursor`
+ * starts at 0 and is an RVA; false at the end.
  */
 bool mm_view_next_region(const struct mm_view *view, uint32_t *cursor, struct mm_region *out);
 
-/* ---- private memory (VirtualAlloc family) ----------------------------------------------------- */
+/* ---- private memory (VirtualAlloc family) -----------------------------------------------------
+ */
 
 /* Mirrors VirtualAlloc: type MEM_RESERVE and/or MEM_COMMIT (facts 4.5). `*base` 0 = anywhere. */
 nt_status mm_alloc(uint64_t *base, uint64_t *size, uint32_t type, uint32_t protect,
@@ -106,7 +114,8 @@ nt_status mm_protect(uint64_t *base, uint64_t *size, uint32_t protect, uint32_t 
                      struct pe_error *err);
 /*
  * A page of memory that is written through one address and read through another, fixed one
- * (KUSER_SHARED_DATA). `read_address` must be free; `readable` false maps it PAGE_NOACCESS at first.
+ * (KUSER_SHARED_DATA). `read_address` must be free; `readable` false maps it PAGE_NOACCESS at
+ * first.
  */
 nt_status mm_map_mirror(uint64_t read_address, uint64_t size, bool readable, void **write_address,
                         struct pe_error *err);

@@ -1,0 +1,254 @@
+/*
+ * VirtualQuery (view.h; facts 1.1, 1.3).
+ *
+ * Own ranges are answered from their page attributes, everything else from /proc/self/maps. A
+ * region begins at the page that was asked about and runs as far as state, protection and type stay
+ * equal.
+ */
+#include <string.h>
+#include <sys/mman.h>
+
+#include "loader/mm/maps.h"
+#include "loader/mm/pagemap.h"
+#include "loader/mm/view_object.h"
+
+/* ---- own ranges ----------------------------------------------------------------------------- */
+
+static bool is_writecopy(uint32_t protect)
+{
+    return (protect & (PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY)) != 0;
+}
+
+/* The protection as VirtualQuery reports it. `*written`: the page is a private copy. */
+static uint32_t page_protect(const struct mm_range *range, uint64_t page,
+                             struct mm_pagemap *pagemap, bool *written)
+{
+    uint8_t attr = range->attr[page];
+    uint32_t protect = mm_attr_protect(attr);
+
+    *written = range->kind == MM_RANGE_VIEW && (attr & MM_ATTR_COMMITTED) &&
+               !(attr & MM_ATTR_SHARED) &&
+               mm_pagemap_private(pagemap, range->base + page * MM_PAGE);
+    return *written && is_writecopy(protect) ? mm_protect_after_write(protect) : protect;
+}
+
+/* Extends the region over the pages before `end` that answer alike, counting private copies. */
+static uint64_t extend(const struct mm_range *range, uint64_t page, uint64_t end,
+                       struct mm_region *out)
+{
+    struct mm_pagemap pagemap;
+    uint64_t first = page;
+    bool written;
+
+    mm_pagemap_init(&pagemap);
+    out->protect = page_protect(range, page, &pagemap, &written);
+    for (; page < end; page++) {
+        if (page_protect(range, page, &pagemap, &written) != out->protect)
+            break;
+        out->pages_private += written;
+    }
+    mm_pagemap_close(&pagemap);
+    return page - first;
+}
+
+static enum mm_backing view_backing(const struct mm_range *range, uint64_t page,
+                                    const struct mm_region *region)
+{
+    if (region->state != MEM_COMMIT)
+        return MM_BACKING_NONE;
+    if (range->attr[page] & MM_ATTR_SHARED)
+        return MM_BACKING_SHARED_SECTION;
+    return region->pages_private == region->size / MM_PAGE ? MM_BACKING_PAGING_FILE
+                                                           : MM_BACKING_IMAGE_FILE;
+}
+
+static void describe_view(const struct mm_range *range, uint64_t page, struct mm_region *out)
+{
+    const struct mm_section *section = range->view->section;
+    bool inside;
+    uint32_t i = mm_section_extent_index(section, (uint32_t)(page * MM_PAGE), &inside);
+
+    out->pe_section = inside ? section->extents[i].pe_section : -1;
+    out->initial_protect = inside ? section->extents[i].protect : 0;
+    out->backing = view_backing(range, page, out);
+}
+
+/* The region at `page` that ends at page `end` at the latest. Lock held. */
+static void describe_range(const struct mm_range *range, uint64_t page, uint64_t end,
+                           struct mm_region *out)
+{
+    *out = (struct mm_region){
+        .base = range->base + page * MM_PAGE,
+        .allocation_base = range->base,
+        .allocation_protect = range->allocation_protect,
+        .initial_protect = range->allocation_protect,
+        .pe_section = -1,
+        .state = range->attr[page] & MM_ATTR_COMMITTED ? MEM_COMMIT : MEM_RESERVE,
+        .type = range->kind == MM_RANGE_VIEW ? MEM_IMAGE : MEM_PRIVATE,
+    };
+    out->size = extend(range, page, end, out) * MM_PAGE;
+    if (range->kind == MM_RANGE_VIEW) {
+        describe_view(range, page, out);
+    } else if (out->state == MEM_COMMIT) {
+        out->backing = MM_BACKING_PAGING_FILE;
+        out->pages_private = out->size / MM_PAGE;
+    }
+}
+
+/* Where the PE section, the headers or the gap that holds `rva` ends. */
+static uint32_t section_end(const struct mm_section *section, uint32_t rva)
+{
+    bool inside;
+    uint32_t i = mm_section_extent_index(section, rva, &inside);
+    const struct mm_extent *extents = section->extents;
+
+    if (!inside)
+        return i < section->extent_count ? extents[i].rva : section->size;
+    while (i + 1 < section->extent_count && extents[i + 1].pe_section == extents[i].pe_section)
+        i++;
+    return extents[i].rva + extents[i].size;
+}
+
+bool mm_view_next_region(const struct mm_view *view, uint32_t *cursor, struct mm_region *out)
+{
+    uint32_t rva = (uint32_t)mm_round_down(*cursor, MM_PAGE);
+
+    if (*cursor >= view->section->size)
+        return false;
+    mm_ranges_read_lock();
+    describe_range(&view->range, rva / MM_PAGE, section_end(view->section, rva) / MM_PAGE, out);
+    mm_ranges_unlock();
+    *cursor = rva + (uint32_t)out->size;
+    return true;
+}
+
+/* ---- the host's memory ------------------------------------------------------------------------
+ */
+
+/* NT's word for a host mapping; a writable private file mapping is copied when it is written. */
+static uint32_t host_protect(const struct mm_map_entry *entry)
+{
+    static const uint32_t table[8] = {
+        PAGE_NOACCESS, PAGE_READONLY,     PAGE_READWRITE,         PAGE_READWRITE,
+        PAGE_EXECUTE,  PAGE_EXECUTE_READ, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_READWRITE,
+    };
+    uint32_t protect =
+        table[(entry->prot & PROT_READ ? 1 : 0) | (entry->prot & PROT_WRITE ? 2 : 0) |
+              (entry->prot & PROT_EXEC ? 4 : 0)];
+
+    return entry->inode != 0 && !entry->shared ? mm_protect_for_image(protect) : protect;
+}
+
+/* Pages from `base` on that are alike in a private file mapping: written or not. */
+static void split_written(const struct mm_map_entry *entry, struct mm_region *out)
+{
+    struct mm_pagemap pagemap;
+    uint64_t at = out->base;
+    bool written;
+
+    mm_pagemap_init(&pagemap);
+    written = mm_pagemap_private(&pagemap, at);
+    while (at < entry->end && mm_pagemap_private(&pagemap, at) == written)
+        at += MM_PAGE;
+    mm_pagemap_close(&pagemap);
+    out->size = at - out->base;
+    if (written) {
+        out->protect = mm_protect_after_write(out->protect);
+        out->pages_private = out->size / MM_PAGE;
+        out->backing = MM_BACKING_PAGING_FILE;
+    }
+}
+
+/* A host mapping; `allocation` is where the mappings of the same file around it begin. */
+static void describe_host(const struct mm_map_entry *entry, uint64_t allocation, uint64_t at,
+                          struct mm_region *out)
+{
+    uint32_t protect = host_protect(entry);
+    bool reserved = entry->inode == 0 && entry->prot == PROT_NONE;
+
+    *out = (struct mm_region){
+        .base = at,
+        .size = entry->end - at,
+        .allocation_base = allocation,
+        .allocation_protect = protect,
+        .initial_protect = protect,
+        .state = reserved ? MEM_RESERVE : MEM_COMMIT,
+        .protect = reserved ? 0 : protect,
+        .type = entry->inode != 0 || entry->shared ? MEM_MAPPED : MEM_PRIVATE,
+        .pe_section = -1,
+    };
+    if (reserved)
+        return;
+    if (entry->inode == 0 && !entry->shared) {
+        out->backing = MM_BACKING_PAGING_FILE;
+        out->pages_private = out->size / MM_PAGE;
+        return;
+    }
+    out->backing = entry->inode != 0 ? MM_BACKING_DATA_FILE : MM_BACKING_SHARED_SECTION;
+    if (is_writecopy(protect))
+        split_written(entry, out);
+}
+
+static void describe_free(uint64_t at, uint64_t end, struct mm_region *out)
+{
+    *out = (struct mm_region){.base = at,
+                              .size = end - at,
+                              .state = MEM_FREE,
+                              .protect = PAGE_NOACCESS,
+                              .pe_section = -1};
+}
+
+/* What lies between two own ranges: `at` in [low, high). */
+static void query_host(uint64_t at, uint64_t low, uint64_t high, struct mm_region *out)
+{
+    struct mm_map_entry entry, before = {0};
+    uint64_t allocation = 0;
+    struct mm_maps maps;
+    bool more = mm_maps_open(&maps);
+
+    while ((more = more && mm_maps_next(&maps, &entry))) {
+        if (entry.inode == 0 || entry.inode != before.inode || entry.dev != before.dev ||
+            entry.start != before.end)
+            allocation = entry.start;
+        if (entry.end > at)
+            break;
+        before = entry;
+    }
+    if (more && entry.start <= at) {
+        if (entry.end > high)
+            entry.end = high;
+        describe_host(&entry, allocation > low ? allocation : low, at, out);
+    } else {
+        describe_free(at, more && entry.start < high ? entry.start : high, out);
+    }
+    mm_maps_close(&maps);
+}
+
+nt_status mm_query_pages(uint64_t address, uint64_t limit, struct mm_region *out)
+{
+    const struct mm_range *range;
+    uint64_t at = mm_round_down(address, MM_PAGE), low, end;
+
+    if (address >= MM_USER_END)
+        return STATUS_INVALID_PARAMETER;
+    mm_ranges_read_lock();
+    range = mm_ranges_from(at);
+    low = mm_ranges_end_before(at);
+    if (range != NULL && range->base > at) {
+        limit = limit < range->base ? limit : range->base;
+        range = NULL;
+    }
+    if (range != NULL) {
+        end = limit < mm_range_end(range) ? limit : mm_range_end(range);
+        describe_range(range, mm_range_page(range, at), mm_range_page(range, end), out);
+    }
+    mm_ranges_unlock();
+    if (range == NULL)
+        query_host(at, low, limit, out);
+    return STATUS_SUCCESS;
+}
+
+nt_status mm_query(uint64_t address, struct mm_region *out)
+{
+    return mm_query_pages(address, MM_USER_END, out);
+}

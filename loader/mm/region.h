@@ -1,0 +1,61 @@
+/*
+ * The process's record of its ranges: views and allocations, sorted by address (internal to mm/).
+ *
+ * One rwlock guards the list and the page attributes of every range in it. It is a leaf: no other
+ * lock is taken while it is held.
+ */
+#ifndef MM_REGION_H
+#define MM_REGION_H
+
+#include "loader/mm/attr.h"
+#include "loader/mm/pages.h"
+
+struct mm_view;
+
+enum mm_range_kind {
+    MM_RANGE_VIEW,    /* of an image section object */
+    MM_RANGE_PRIVATE, /* VirtualAlloc */
+    MM_RANGE_MIRROR,  /* the fixed, read-only end of mm_map_mirror() */
+};
+
+struct mm_range {
+    uint64_t base, size; /* pages */
+    enum mm_range_kind kind;
+    uint32_t allocation_protect;
+    uint8_t *attr;        /* size / MM_PAGE bytes */
+    struct mm_view *view; /* MM_RANGE_VIEW */
+};
+
+void mm_ranges_read_lock(void);
+void mm_ranges_write_lock(void);
+void mm_ranges_unlock(void);
+
+/* The caller holds the lock for the following five; insert and remove need it for writing. */
+nt_status mm_ranges_insert(struct mm_range *range);
+void mm_ranges_remove(const struct mm_range *range);
+/* The range that holds `address`, or NULL. */
+struct mm_range *mm_ranges_find(uint64_t address);
+/* The first range that ends above `address`, or NULL. */
+struct mm_range *mm_ranges_from(uint64_t address);
+/* Where the last range below `address` ends; 0 = there is none. */
+uint64_t mm_ranges_end_before(uint64_t address);
+
+/* Fills a record and gives it zeroed attributes; false = no memory. It is not in the list yet. */
+bool mm_range_init(struct mm_range *range, enum mm_range_kind kind, uint64_t base, uint64_t size,
+                   uint32_t allocation_protect);
+
+struct mm_region;
+/* mm_query() that looks no further than `limit`, a page boundary above `address` (query.c). */
+nt_status mm_query_pages(uint64_t address, uint64_t limit, struct mm_region *out);
+
+static inline uint64_t mm_range_end(const struct mm_range *range)
+{
+    return range->base + range->size;
+}
+
+static inline uint64_t mm_range_page(const struct mm_range *range, uint64_t address)
+{
+    return (address - range->base) / MM_PAGE;
+}
+
+#endif

@@ -1,0 +1,180 @@
+/*
+ * Address choice: at a wanted base, anywhere, or anywhere below a limit (facts 2.1).
+ *
+ * MAP_FIXED is never used on an address that was not reserved. A wanted base is asked for with
+ * MAP_FIXED_NOREPLACE, which kernels before 4.17 take as a mere hint: the answer is compared.
+ * Below a limit the gaps of /proc/self/maps are tried from the top down, so that the low addresses
+ * that images prefer stay free.
+ */
+#include "loader/mm/reserve.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "loader/mm/maps.h"
+#include "loader/mm/region.h"
+#include "loader/mm/section_object.h"
+#include "loader/mm/view.h"
+
+/* Room that the main thread's stack keeps to grow into. */
+#define STACK_ROOM 0x4000000u
+/* A gap that is seen but cannot be had was lost to another thread; this often is enough. */
+#define MAX_ATTEMPTS 64
+
+nt_status mm_reserve_at(uint64_t base, uint64_t size)
+{
+    void *got;
+
+    if (!mm_in_user_space(base, size))
+        return STATUS_CONFLICTING_ADDRESSES;
+    got = mmap(mm_ptr(base), (size_t)size, PROT_NONE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got == MAP_FAILED)
+        return errno == ENOMEM ? STATUS_NO_MEMORY : STATUS_CONFLICTING_ADDRESSES;
+    if (got == mm_ptr(base))
+        return STATUS_SUCCESS;
+    munmap(got, (size_t)size);
+    return STATUS_CONFLICTING_ADDRESSES;
+}
+
+void mm_unreserve(uint64_t base, uint64_t size)
+{
+    munmap(mm_ptr(base), (size_t)size);
+}
+
+/* The kernel chooses: ask for a granule more and trim both ends. */
+static nt_status reserve_by_kernel(uint64_t size, uint64_t *base)
+{
+    uint64_t slack = MM_GRANULARITY - MM_PAGE, start, aligned;
+    void *got;
+
+    if (size > MM_USER_END - slack)
+        return STATUS_NO_MEMORY;
+    got = mmap(NULL, (size_t)(size + slack), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+               -1, 0);
+    if (got == MAP_FAILED)
+        return mm_status_of_errno(errno);
+    start = mm_address(got);
+    aligned = mm_round_up(start, MM_GRANULARITY);
+    if (aligned > start)
+        munmap(got, (size_t)(aligned - start));
+    if (start + slack > aligned)
+        munmap(mm_ptr(aligned + size), (size_t)(start + slack - aligned));
+    *base = aligned;
+    return STATUS_SUCCESS;
+}
+
+/* The highest aligned base in the gap [low, high), kept in `best`; KUSER_SHARED_DATA's page is
+ * none. */
+static void consider(uint64_t low, uint64_t high, uint64_t size, uint64_t *best)
+{
+    if (low < MM_KUSER_END && high > MM_KUSER_BEGIN) {
+        consider(low, MM_KUSER_BEGIN, size, best);
+        low = MM_KUSER_END;
+    }
+    low = mm_round_up(low, MM_GRANULARITY);
+    if (low < high && high - low >= size) {
+        uint64_t base = mm_round_down(high - size, MM_GRANULARITY);
+
+        if (base > *best)
+            *best = base;
+    }
+}
+
+/* The highest free base for `size` bytes ending at or below `limit`; 0 = none. */
+static uint64_t find_gap(uint64_t size, uint64_t limit)
+{
+    uint64_t low = MM_USER_BEGIN, best = 0;
+    struct mm_map_entry entry;
+    struct mm_maps maps;
+
+    if (!mm_maps_open(&maps))
+        return 0;
+    while (low < limit && mm_maps_next(&maps, &entry)) {
+        uint64_t high = entry.start < limit ? entry.start : limit;
+
+        if (strcmp(entry.path, "[stack]") == 0)
+            high = high > low + STACK_ROOM ? high - STACK_ROOM : low;
+        if (high > low)
+            consider(low, high, size, &best);
+        if (entry.end > low)
+            low = entry.end;
+    }
+    if (low < limit)
+        consider(low, limit, size, &best);
+    mm_maps_close(&maps);
+    return best;
+}
+
+nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, uint64_t *base)
+{
+    if (limit == 0 || limit >= MM_USER_END)
+        return reserve_by_kernel(size, base);
+    for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+        uint64_t at = find_gap(size, limit);
+        nt_status status;
+
+        if (at == 0)
+            break;
+        status = mm_reserve_at(at, size);
+        if (status != (nt_status)STATUS_CONFLICTING_ADDRESSES) {
+            *base = at;
+            return status;
+        }
+        limit = at + size - MM_GRANULARITY;
+    }
+    return STATUS_NO_MEMORY;
+}
+
+/* Names the own range in [base, end); false when there is none. */
+static bool describe_range(uint64_t base, uint64_t end, char *out, size_t out_size)
+{
+    const struct mm_range *range;
+
+    mm_ranges_read_lock();
+    range = mm_ranges_from(base);
+    if (range != NULL && range->base >= end)
+        range = NULL;
+    if (range != NULL)
+        snprintf(out, out_size, "0x%llx-0x%llx is taken by %s", (unsigned long long)range->base,
+                 (unsigned long long)mm_range_end(range) - 1,
+                 range->view != NULL ? mm_section_name(mm_view_section(range->view))
+                                     : "memory that was allocated with VirtualAlloc");
+    mm_ranges_unlock();
+    return range != NULL;
+}
+
+static bool describe_host(uint64_t base, uint64_t end, char *out, size_t out_size)
+{
+    struct mm_map_entry entry;
+    struct mm_maps maps;
+    bool found = false;
+
+    if (!mm_maps_open(&maps))
+        return false;
+    while (!found && mm_maps_next(&maps, &entry))
+        found = entry.start < end && entry.end > base;
+    if (found)
+        snprintf(out, out_size, "0x%llx-0x%llx is taken by %s", (unsigned long long)entry.start,
+                 (unsigned long long)entry.end - 1,
+                 entry.path[0] != '\0' ? entry.path : "anonymous memory of the host");
+    mm_maps_close(&maps);
+    return found;
+}
+
+void mm_describe_conflict(uint64_t base, uint64_t size, char *out, size_t out_size)
+{
+    uint64_t end = size <= UINT64_MAX - base ? base + size : UINT64_MAX;
+
+    if (base >= MM_USER_BEGIN && !mm_in_user_space(base, size)) {
+        snprintf(out, out_size, "0x%llx-0x%llx leaves the address space of this process",
+                 (unsigned long long)base, (unsigned long long)end - 1);
+        return;
+    }
+    if (describe_range(base, end, out, out_size) || describe_host(base, end, out, out_size))
+        return;
+    snprintf(out, out_size, "0x%llx-0x%llx cannot be mapped in this process",
+             (unsigned long long)base, (unsigned long long)end - 1);
+}

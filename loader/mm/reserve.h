@@ -1,0 +1,23 @@
+/*
+ * Choosing and reserving addresses (internal to mm/).
+ *
+ * Everything that mm/ maps goes into a range that was reserved here first, at a 64 KiB boundary.
+ */
+#ifndef MM_RESERVE_H
+#define MM_RESERVE_H
+
+#include <stddef.h>
+
+#include "loader/mm/pages.h"
+
+/* Reserves exactly [base, base+size). STATUS_CONFLICTING_ADDRESSES when it is taken or unusable. */
+nt_status mm_reserve_at(uint64_t base, uint64_t size);
+/* Reserves `size` bytes that end at or below `limit` (0 = anywhere). */
+nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, uint64_t *base);
+/* Gives a range back, with whatever was mapped over it. */
+void mm_unreserve(uint64_t base, uint64_t size);
+/* A clause that says what holds [base, base+size): "0x400000-0x41ffff is taken by /usr/bin/host".
+ */
+void mm_describe_conflict(uint64_t base, uint64_t size, char *out, size_t out_size);
+
+#endif

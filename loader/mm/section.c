@@ -1,0 +1,249 @@
+/*
+ * Image section objects: creation, lifetime, sealing (section.h; facts 1.5).
+ *
+ * The file is read once, checked by pe/rules.h, planned and copied into the memfd. A PE section
+ * that is page-aligned in the file is mapped from the file, if the file system allows executable
+ * mappings.
+ */
+#include "loader/mm/section_object.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "loader/mm/pages.h"
+#include "loader/mm/section_plan.h"
+#include "pe/rules.h"
+
+/* False on a noexec mount and on file systems without mmap: everything goes to the memfd then. */
+static bool file_is_mappable(int fd)
+{
+    void *page;
+
+    if (fd < 0)
+        return false;
+    page = mmap(NULL, (size_t)MM_PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+    if (page == MAP_FAILED)
+        return false;
+    munmap(page, (size_t)MM_PAGE);
+    return true;
+}
+
+/*
+ * Keeps the NT headers and the section table, at their offsets in the file. They can lie megabytes
+ * behind the DOS header (behaviours, Headers); calloc leaves what is between untouched.
+ */
+static nt_status copy_headers(struct mm_section *section, const struct pe_image *image)
+{
+    const struct pe_headers *h = &image->h;
+    uint64_t end = h->section_table_offset + 40ull * h->number_of_sections;
+    uint8_t *copy;
+
+    if (end > image->bytes.size)
+        end = image->bytes.size;
+    copy = calloc(1, (size_t)end);
+    if (copy == NULL)
+        return STATUS_NO_MEMORY;
+    pe_copy_some(image->bytes, 0, copy, end < 0x40 ? end : 0x40);
+    if (h->e_lfanew < end)
+        pe_copy_some(image->bytes, h->e_lfanew, copy + h->e_lfanew, end - h->e_lfanew);
+    section->image = *image;
+    section->image.bytes = (struct pe_span){copy, end};
+    section->image.file_headers = section->image.bytes;
+    return STATUS_SUCCESS;
+}
+
+static nt_status init_section(struct mm_section *section, struct pe_span bytes, int fd,
+                              struct pe_error *err)
+{
+    struct mm_plan plan = {0};
+    struct pe_image image;
+    nt_status status = pe_open(bytes, PE_LAYOUT_FILE, &image, err);
+
+    if (nt_ok(status))
+        status = pe_rules_check(&image, err);
+    if (nt_ok(status))
+        status = mm_plan_make(&image, file_is_mappable(fd), &plan, err);
+    if (!nt_ok(status))
+        return status;
+    status = copy_headers(section, &image);
+    if (!nt_ok(status))
+        pe_fail(err, status, "no memory for the headers");
+    else
+        status = mm_section_build(section, bytes, &plan, err);
+    if (nt_ok(status) && plan.uses_file) {
+        section->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (section->file_fd < 0)
+            status = pe_fail(err, mm_status_of_errno(errno), "cannot keep the file open: %s",
+                             strerror(errno));
+    }
+    mm_plan_free(&plan);
+    return status;
+}
+
+static nt_status create(struct pe_span bytes, int fd, const char *name, struct mm_section **out,
+                        struct pe_error *err)
+{
+    struct mm_section *section = calloc(1, sizeof(*section));
+    nt_status status = STATUS_NO_MEMORY;
+
+    if (section == NULL)
+        return pe_fail(err, status, "%s: no memory for the section object", name);
+    atomic_init(&section->references, 1);
+    pthread_mutex_init(&section->lock, NULL);
+    section->object_fd = section->file_fd = -1;
+    section->name = strdup(name);
+    if (section->name != NULL)
+        status = init_section(section, bytes, fd, err);
+    if (!nt_ok(status)) {
+        pe_error_prefix(err, "%s: ", name);
+        mm_section_unref(section);
+        return status;
+    }
+    *out = section;
+    return STATUS_SUCCESS;
+}
+
+nt_status mm_section_create_image(int fd, const char *name, struct mm_section **out,
+                                  struct pe_error *err)
+{
+    struct pe_span bytes;
+    struct stat st;
+    nt_status status = mm_file_read(fd, name, &bytes, &st, err);
+
+    if (!nt_ok(status))
+        return status;
+    status = create(bytes, fd, name, out, err);
+    mm_file_unmap(bytes);
+    if (!nt_ok(status))
+        return status;
+    (*out)->has_file_id = true;
+    (*out)->file_id = (struct mm_file_id){.dev = st.st_dev,
+                                          .ino = st.st_ino,
+                                          .size = (uint64_t)st.st_size,
+                                          .mtime_sec = st.st_mtim.tv_sec,
+                                          .mtime_nsec = st.st_mtim.tv_nsec};
+    return STATUS_SUCCESS;
+}
+
+nt_status mm_section_create_image_from_memory(const void *bytes, uint64_t size, const char *name,
+                                              struct mm_section **out, struct pe_error *err)
+{
+    return create((struct pe_span){bytes, size}, -1, name, out, err);
+}
+
+struct mm_section *mm_section_ref(struct mm_section *section)
+{
+    atomic_fetch_add(&section->references, 1);
+    return section;
+}
+
+void mm_section_unref(struct mm_section *section)
+{
+    if (section == NULL || atomic_fetch_sub(&section->references, 1) != 1)
+        return;
+    if (section->object_fd >= 0)
+        close(section->object_fd);
+    if (section->file_fd >= 0)
+        close(section->file_fd);
+    pthread_mutex_destroy(&section->lock);
+    free((void *)(uintptr_t)section->image.bytes.data);
+    free(section->extents);
+    free(section->name);
+    free(section);
+}
+
+/* Lock held. */
+static nt_status seal(struct mm_section *section, struct pe_error *err)
+{
+    if (!section->sealed && fcntl(section->object_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+        return pe_fail(err, mm_status_of_errno(errno), "%s: cannot seal the section object: %s",
+                       section->name, strerror(errno));
+    section->sealed = true;
+    return STATUS_SUCCESS;
+}
+
+nt_status mm_section_seal(struct mm_section *section, struct pe_error *err)
+{
+    nt_status status;
+
+    pthread_mutex_lock(&section->lock);
+    status = seal(section, err);
+    pthread_mutex_unlock(&section->lock);
+    return status;
+}
+
+nt_status mm_section_note_view(struct mm_section *section, struct pe_error *err)
+{
+    nt_status status = STATUS_SUCCESS;
+
+    pthread_mutex_lock(&section->lock);
+    if (section->viewed)
+        status = seal(section, err);
+    section->viewed = true;
+    pthread_mutex_unlock(&section->lock);
+    return status;
+}
+
+bool mm_section_patch(struct mm_section *section, uint32_t rva, const void *bytes, uint32_t len)
+{
+    bool done;
+
+    pthread_mutex_lock(&section->lock);
+    done = !section->sealed && pwrite(section->object_fd, bytes, len, (off_t)rva) == (ssize_t)len;
+    pthread_mutex_unlock(&section->lock);
+    return done;
+}
+
+const char *mm_section_name(const struct mm_section *section)
+{
+    return section->name;
+}
+
+const struct pe_headers *mm_section_headers(const struct mm_section *section)
+{
+    return &section->image.h;
+}
+
+const struct mm_extent *mm_section_extents(const struct mm_section *section, uint32_t *count)
+{
+    *count = section->extent_count;
+    return section->extents;
+}
+
+uint32_t mm_section_extent_index(const struct mm_section *section, uint32_t rva, bool *inside)
+{
+    uint32_t low = 0, high = section->extent_count;
+
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct mm_extent *extent = &section->extents[middle];
+
+        if (rva >= extent->rva && rva - extent->rva >= extent->size)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    *inside = low < section->extent_count && rva >= section->extents[low].rva;
+    return low;
+}
+
+uint32_t mm_section_size(const struct mm_section *section)
+{
+    return section->size;
+}
+
+bool mm_section_file_id(const struct mm_section *section, struct mm_file_id *out)
+{
+    if (section->has_file_id)
+        *out = section->file_id;
+    return section->has_file_id;
+}
+
+uint64_t mm_section_shared_size(const struct mm_section *section)
+{
+    return section->shared_size;
+}

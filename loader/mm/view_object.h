@@ -1,0 +1,24 @@
+/*
+ * The inside of a view (internal to mm/).
+ */
+#ifndef MM_VIEW_OBJECT_H
+#define MM_VIEW_OBJECT_H
+
+#include "loader/mm/region.h"
+#include "loader/mm/section_object.h"
+#include "loader/mm/view.h"
+
+struct mm_view {
+    struct mm_range range; /* its attributes and `open` are guarded by the region lock */
+    struct mm_section *section;
+    struct pe_image image;
+    bool open; /* host pages are readable and writable, whatever their attributes say */
+};
+
+/* True when a page of [rva, rva+len) has one of the attribute `bits`; takes the region lock. */
+bool mm_view_has_attr(const struct mm_view *view, uint32_t rva, uint32_t len, uint8_t bits);
+/* Makes the mapped header of an open view show `base`; `in_object`: for everyone, if still
+ * possible. */
+void mm_view_show_base(struct mm_view *view, uint64_t base, bool in_object);
+
+#endif
