@@ -40,6 +40,11 @@ struct ldr_load_options {
 
 nt_status ldr_load(const struct ldr_load_options *options, struct ldr_module **out,
                    struct pe_error *err);
+/*
+ * Initialises what an LDR_EXE load has brought in, its own TLS callbacks last, before its entry point
+ * is called: a program's modules want the command line, which the load does not know.
+ */
+nt_status ldr_start(struct ldr_module *program, struct pe_error *err);
 /* Mirrors FreeLibrary: one reference down, unload in reverse order at zero. */
 nt_status ldr_unload(struct ldr_module *module, struct pe_error *err);
 void ldr_module_addref(struct ldr_module *module);

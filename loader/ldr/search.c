@@ -63,13 +63,12 @@ static enum ldr_found found(struct search *s, const char *what, enum ldr_found k
 /* ---- names
  * --------------------------------------------------------------------------------------- */
 
-static bool has_path(const char *name)
+bool ldr_is_path(const char *name)
 {
     return strpbrk(name, "\\/") != NULL || (isalpha((unsigned char)name[0]) && name[1] == ':');
 }
 
-/* The part behind the last separator. */
-static const char *base_name(const char *name)
+const char *ldr_base_name(const char *name)
 {
     const char *base = name;
     for (const char *c = name; *c != '\0'; c++)
@@ -78,12 +77,7 @@ static const char *base_name(const char *name)
     return base;
 }
 
-/*
- * The file name that Windows would look for: blanks at the end are dropped, dots at the end are
- * dropped and mean "no extension", and a name without extension gets the default one. False: does
- * not fit.
- */
-static bool file_name(const char *name, uint32_t flags, char *out, size_t size)
+bool ldr_file_name(const char *name, uint32_t flags, char *out, size_t size)
 {
     const char *extension = flags & LDR_EXE ? ".exe" : ".dll";
     size_t length = strlen(name);
@@ -96,7 +90,7 @@ static bool file_name(const char *name, uint32_t flags, char *out, size_t size)
         return false;
     memcpy(out, name, length);
     out[length] = '\0';
-    if (!dotted && length > 0 && strchr(base_name(out), '.') == NULL)
+    if (!dotted && length > 0 && strchr(ldr_base_name(out), '.') == NULL)
         strcpy(out + length, extension);
     return true;
 }
@@ -181,7 +175,7 @@ static enum ldr_found resolve_bare(struct search *s, const char *name, const cha
         note(s, "%s is an API set that no module serves", name);
         return LDR_FOUND_NOTHING;
     }
-    if (!file_name(host ? host : name, s->flags, file, sizeof(file))) {
+    if (!ldr_file_name(host ? host : name, s->flags, file, sizeof(file))) {
         note(s, "the module name is longer than a file name can be");
         return LDR_FOUND_NOTHING;
     }
@@ -230,13 +224,13 @@ static enum ldr_found resolve_file(struct search *s, const char *path)
 static enum ldr_found resolve_path(struct search *s, const char *path)
 {
     char file[PATH_MAX];
-    size_t dir_length = (size_t)(base_name(path) - path);
-    if (!file_name(path, s->flags, file, sizeof(file))) {
+    size_t dir_length = (size_t)(ldr_base_name(path) - path);
+    if (!ldr_file_name(path, s->flags, file, sizeof(file))) {
         note(s, "the module name is longer than any path");
         return LDR_FOUND_NOTHING;
     }
     const struct ldr_builtin *builtin =
-        is_system_directory(path, dir_length) ? ldr_builtin_find(base_name(file)) : NULL;
+        is_system_directory(path, dir_length) ? ldr_builtin_find(ldr_base_name(file)) : NULL;
     enum ldr_found result = LDR_FOUND_NOTHING;
     if (builtin == NULL || (s->flags & LDR_PREFER_NATIVE)) {
         note(s, "%.*s", dir_length > 1 ? (int)dir_length - 1 : (int)dir_length, path);
@@ -270,7 +264,7 @@ enum ldr_found ldr_resolve(const char *name, const char *importer_dir, uint32_t 
     }
     ldr_lock();
     enum ldr_found result =
-        has_path(name) ? resolve_path(&s, name) : resolve_bare(&s, name, importer_dir);
+        ldr_is_path(name) ? resolve_path(&s, name) : resolve_bare(&s, name, importer_dir);
     ldr_unlock();
     return result;
 }

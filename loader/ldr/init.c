@@ -1,0 +1,223 @@
+/*
+ * Entry points: who is called, when, in which order (facts 3.8).
+ *
+ * A module is initialised after everything that it needs; a cycle is cut where it is met again. TLS
+ * callbacks come before the entry point for every reason. Detaching and thread calls follow the
+ * recorded order, backwards and forwards.
+ */
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "loader/ldr/entry.h"
+#include "loader/ldr/gate.h"
+#include "loader/ldr/load.h"
+#include "loader/ldr/tls.h"
+
+enum {
+    DLL_PROCESS_DETACH,
+    DLL_PROCESS_ATTACH,
+    DLL_THREAD_ATTACH,
+    DLL_THREAD_DETACH,
+};
+
+/* Windows passes the initial thread's CONTEXT to static DLLs: not NULL is what counts, but some
+ * protectors read it. */
+static _Alignas(16) unsigned char startup_context[0x4d0];
+
+static bool call_entry(const struct ldr_module *module, uint32_t reason, bool reserved)
+{
+    uint64_t entry = ldr_module_callable_entry(module);
+    if (!entry) {
+        return true;
+    }
+    uintptr_t lp_reserved = reserved ? (uintptr_t)startup_context : 0;
+    uintptr_t value =
+        ldr_gate_call((uintptr_t)entry, (uintptr_t)mm_view_base(module->view), reason, lp_reserved);
+    return (uint32_t)value != 0;
+}
+
+/* ---- attach ------------------------------------------------------------------------------------
+ */
+
+static bool run_attach(struct ldr_module *module)
+{
+    if (module->builtin) {
+        if (module->builtin->attach) {
+            module->builtin->attach();
+        }
+        return true;
+    }
+    if (module->inert) {
+        return true;
+    }
+    ldr_tls_call(module, DLL_PROCESS_ATTACH);
+    if (call_entry(module, DLL_PROCESS_ATTACH, module->is_static)) {
+        return true;
+    }
+    /* Windows tells the module that its attach failed. */
+    ldr_tls_call(module, DLL_PROCESS_DETACH);
+    call_entry(module, DLL_PROCESS_DETACH, module->is_static);
+    return false;
+}
+
+static nt_status attach(struct ldr_module *module, struct pe_error *err)
+{
+    ldr_link_insert(ldr_init_order.prev, &module->init);
+    ldr_entry_initialized(module->entry);
+    bool attached = run_attach(module);
+    module->state = attached ? LDR_STATE_READY : LDR_STATE_FAILED;
+    ldr_entry_update(module->entry, module);
+    return attached ? STATUS_SUCCESS
+                    : pe_fail(err, STATUS_DLL_INIT_FAILED,
+                              "the entry point of %s returned FALSE for DLL_PROCESS_ATTACH",
+                              module->name);
+}
+
+nt_status ldr_initialize(struct ldr_module *module, struct pe_error *err)
+{
+    if (module->state == LDR_STATE_FAILED) {
+        return pe_fail(err, STATUS_DLL_INIT_FAILED, "%s could not be initialised", module->name);
+    }
+    if (module->state != LDR_STATE_LOADED) {
+        return STATUS_SUCCESS;
+    }
+    module->state = LDR_STATE_INITIALIZING;
+    nt_status status = STATUS_SUCCESS;
+    /* The array may grow and move while entry points run. */
+    for (uint32_t i = 0; i < module->need_count && nt_ok(status); i++) {
+        status = ldr_initialize(module->needs[i], err);
+    }
+    if (!nt_ok(status)) {
+        module->state = LDR_STATE_LOADED;
+        return status;
+    }
+    return attach(module, err);
+}
+
+/* ---- detach ------------------------------------------------------------------------------------
+ */
+
+void ldr_detach(struct ldr_module *module, bool process_exit)
+{
+    if (module->builtin) {
+        if (module->builtin->detach) {
+            module->builtin->detach();
+        }
+    } else if (!module->inert) {
+        ldr_tls_call(module, DLL_PROCESS_DETACH);
+        call_entry(module, DLL_PROCESS_DETACH, process_exit);
+    }
+}
+
+/* ---- all modules -------------------------------------------------------------------------------
+ */
+
+struct snapshot {
+    struct ldr_module **modules;
+    uint32_t count;
+};
+
+/* The initialised modules in order, held: the code that is about to run may free any of them. */
+static struct snapshot hold_ready(void)
+{
+    struct snapshot all = {0};
+    uint32_t count = 0;
+    LDR_FOR_EACH(module, &ldr_init_order, init)
+    {
+        count++;
+    }
+    all.modules = calloc(count ? count : 1, sizeof(*all.modules));
+    if (!all.modules) {
+        return all;
+    }
+    LDR_FOR_EACH(module, &ldr_init_order, init)
+    {
+        if (module->state == LDR_STATE_READY) {
+            module->pending++;
+            all.modules[all.count++] = module;
+        }
+    }
+    return all;
+}
+
+static void let_go(struct snapshot *all)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        all->modules[i]->pending--;
+    }
+    free(all->modules);
+    ldr_collect();
+}
+
+static void thread_call(const struct ldr_module *module, uint32_t reason)
+{
+    if (!module->builtin && !module->inert && !module->no_thread_calls &&
+        module->state == LDR_STATE_READY) {
+        ldr_tls_call(module, reason);
+        call_entry(module, reason, false);
+    }
+}
+
+void ldr_thread_attach(void)
+{
+    ldr_lock();
+    struct snapshot all = hold_ready();
+    for (uint32_t i = 0; i < all.count; i++) {
+        thread_call(all.modules[i], DLL_THREAD_ATTACH);
+    }
+    let_go(&all);
+    ldr_unlock();
+}
+
+void ldr_thread_detach(void)
+{
+    ldr_lock();
+    struct snapshot all = hold_ready();
+    for (uint32_t i = all.count; i-- > 0;) {
+        thread_call(all.modules[i], DLL_THREAD_DETACH);
+    }
+    let_go(&all);
+    ldr_unlock();
+}
+
+/* Detaches the builtin modules, or all others, in reverse order. */
+static void detach_all(const struct snapshot *all, bool builtin)
+{
+    for (uint32_t i = all->count; i-- > 0;) {
+        struct ldr_module *module = all->modules[i];
+        if (ldr_module_is_builtin(module) == builtin && module->state == LDR_STATE_READY) {
+            module->state = LDR_STATE_DETACHED;
+            ldr_detach(module, true);
+        }
+    }
+}
+
+void ldr_process_detach(void)
+{
+    if (!ldr_lock_for_exit()) {
+        return;
+    }
+    ldr_entry_shutdown();
+    struct snapshot all = hold_ready();
+    detach_all(&all, false);
+    detach_all(&all, true);
+    let_go(&all);
+    ldr_unlock();
+}
+
+nt_status ldr_disable_thread_calls(struct ldr_module *module)
+{
+    nt_status status = STATUS_SUCCESS;
+    ldr_lock();
+    if (!ldr_module_valid(module) || module->kind != LDR_KIND_IMAGE) {
+        status = STATUS_DLL_NOT_FOUND;
+    } else if (module->tls.slot != LDR_NO_TLS_SLOT) {
+        status = STATUS_UNSUCCESSFUL;
+    } else {
+        module->no_thread_calls = true;
+        ldr_entry_update(module->entry, module);
+    }
+    ldr_unlock();
+    return status;
+}

@@ -1,0 +1,212 @@
+/*
+ * Mapping and relocating one image (facts 2.1, 2.3).
+ *
+ * The preferred base is honoured when it is free. A view that lies elsewhere has its fixups applied
+ * here, in user mode; without relocations the load is refused, with what holds the base. An image
+ * based in kernel space goes to 0x10000 (behaviours, Relocations).
+ */
+#include "loader/ldr/map.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "loader/ldr/builtin_image.h"
+#include "loader/ldr/entry.h"
+
+#define LOWEST_BASE 0x10000u
+
+/* ---- machine -----------------------------------------------------------------------------------
+ */
+
+/* No entry point and nothing executable: such an image is data, whatever machine it names. */
+static bool is_code_free(struct mm_section *section)
+{
+    uint32_t count;
+    const struct mm_extent *extents = mm_section_extents(section, &count);
+    const uint32_t executable =
+        PAGE_EXECUTE | PAGE_EXECUTE_READ | PAGE_EXECUTE_READWRITE | PAGE_EXECUTE_WRITECOPY;
+    for (uint32_t i = 0; i < count; i++) {
+        if (extents[i].protect & executable) {
+            return false;
+        }
+    }
+    return mm_section_headers(section)->address_of_entry_point == 0;
+}
+
+static nt_status check_machine(struct mm_section *section, const char *name, uint32_t flags,
+                               bool *foreign, struct pe_error *err)
+{
+    uint16_t machine = mm_section_headers(section)->machine;
+    *foreign = machine != LDR_HOST_MACHINE;
+    if (!*foreign || (flags & LDR_MAP_ANY_MACHINE) ||
+        ((flags & LDR_MAP_DATA_OF_ANY_MACHINE) && is_code_free(section))) {
+        return STATUS_SUCCESS;
+    }
+    return pe_fail(err, STATUS_INVALID_IMAGE_FORMAT, "%s is an %s image; this host runs %s", name,
+                   pe_machine_name(machine), pe_machine_name(LDR_HOST_MACHINE));
+}
+
+/* ---- where it goes -----------------------------------------------------------------------------
+ */
+
+/* Preferred bases that no Windows process could give: 0, and kernel space. */
+static bool is_kernel_base(const struct pe_headers *h)
+{
+    uint64_t limit = h->pe32_plus ? 0x7ffffffe0000u : 0x80000000u;
+    return h->image_base == 0 || h->image_base >= limit;
+}
+
+static nt_status map_view(struct ldr_module *module, struct mm_section *section, uint64_t base,
+                          struct pe_error *err)
+{
+    const struct pe_headers *h = mm_section_headers(section);
+    bool kernel_base = is_kernel_base(h) && base == 0;
+    struct mm_map_options options = {
+        .base = kernel_base ? LOWEST_BASE : base,
+        .exact = base != 0,
+        .shared_fd = module->backing ? ob_backing_fd(module->backing) : -1,
+        .below_4gib = !h->pe32_plus,
+        .below_2gib = !(h->characteristics & IMAGE_FILE_LARGE_ADDRESS_AWARE),
+    };
+    nt_status status = mm_view_map(section, &options, &module->view, module->moved_because,
+                                   sizeof module->moved_because, err);
+    if (!nt_ok(status)) {
+        return status;
+    }
+    if (mm_view_base(module->view) == h->image_base) {
+        module->moved_because[0] = '\0';
+    } else if (kernel_base) {
+        snprintf(module->moved_because, sizeof module->moved_because,
+                 "0x%llx is no user-mode address", (unsigned long long)h->image_base);
+    } else if (base) {
+        snprintf(module->moved_because, sizeof module->moved_because, "0x%llx was asked for",
+                 (unsigned long long)base);
+    }
+    return STATUS_SUCCESS;
+}
+
+/* ---- fixups ------------------------------------------------------------------------------------
+ */
+
+struct fixup_policy {
+    const struct mm_view *view;
+    bool owns_shared; /* this process made the content of the SHARED PE sections */
+};
+
+/* Fixups in SHARED pages are written once, by the process that made their content (facts 1.6). */
+static bool may_write(void *user, uint32_t rva, uint32_t len)
+{
+    const struct fixup_policy *policy = user;
+    return policy->owns_shared || !mm_view_is_shared(policy->view, rva, len);
+}
+
+static nt_status relocate(struct ldr_module *module, bool owns_shared, struct pe_error *err)
+{
+    const struct pe_image *image = mm_view_image(module->view);
+    struct reloc_plan *plan = &module->relocation;
+    uint64_t base = mm_view_base(module->view);
+    nt_status status = reloc_plan(image, base, NULL, 0, plan, NULL);
+    if (!nt_ok(status)) {
+        return pe_fail(err, status, "%s cannot be moved from its preferred base 0x%llx: %s (%s)",
+                       module->name, (unsigned long long)plan->preferred_base, plan->reason,
+                       module->moved_because);
+    }
+    if (plan->outcome == RELOC_APPLIED) {
+        struct fixup_policy policy = {module->view, owns_shared};
+        status = reloc_apply(image, plan->delta, may_write, &policy, plan, err);
+    }
+    bool moved = base != plan->preferred_base;
+    if (nt_ok(status) && moved &&
+        (image->h.dll_characteristics & IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE)) {
+        status = mm_view_patch_image_base(module->view, err);
+    }
+    return status;
+}
+
+static void stays_unrelocated(struct ldr_module *module)
+{
+    module->relocation = (struct reloc_plan){
+        .outcome = RELOC_NOT_NEEDED,
+        .reason = "mapped for its resources",
+        .preferred_base = mm_view_image(module->view)->h.image_base,
+        .actual_base = mm_view_base(module->view),
+    };
+}
+
+/* ---- images ------------------------------------------------------------------------------------
+ */
+
+static nt_status create_section(const struct ldr_source *source, struct mm_section **out,
+                                struct pe_error *err)
+{
+    if (source->builtin) {
+        uint8_t *bytes = NULL;
+        uint64_t size = 0;
+        nt_status status = ldr_builtin_image(source->builtin, &bytes, &size, err);
+        if (nt_ok(status)) {
+            status = mm_section_create_image_from_memory(bytes, size, source->name, out, err);
+        }
+        free(bytes);
+        return status;
+    }
+    if (source->bytes) {
+        return mm_section_create_image_from_memory(source->bytes, source->size, source->name, out,
+                                                   err);
+    }
+    return mm_section_create_image(source->fd, source->name, out, err);
+}
+
+/* Maps the section into the record and relocates it. */
+static nt_status map_section(struct ldr_module *module, struct mm_section *section, uint32_t flags,
+                             uint64_t base, struct pe_error *err)
+{
+    bool owns_shared = false;
+    nt_status status = STATUS_SUCCESS;
+    module->has_file = mm_section_file_id(section, &module->file);
+    if (module->has_file && mm_section_shared_size(section)) {
+        status = ob_backing_open_image(section, &module->backing, &owns_shared, err);
+    }
+    if (nt_ok(status)) {
+        status = map_view(module, section, base, err);
+    }
+    if (!nt_ok(status)) {
+        return status;
+    }
+    if (flags & LDR_MAP_UNRELOCATED) {
+        stays_unrelocated(module);
+        return STATUS_SUCCESS;
+    }
+    return relocate(module, owns_shared, err);
+}
+
+nt_status ldr_map_image(const struct ldr_source *source, enum ldr_kind kind, uint32_t flags,
+                        uint64_t base, struct ldr_module **out, struct pe_error *err)
+{
+    struct mm_section *section = NULL;
+    struct ldr_module *module = NULL;
+    bool foreign = false;
+    nt_status status = create_section(source, &section, err);
+    if (nt_ok(status)) {
+        status = check_machine(section, source->name, flags, &foreign, err);
+    }
+    if (nt_ok(status)) {
+        status = ldr_module_create(kind, source->name, source->path, source->builtin != NULL,
+                                   &module, err);
+    }
+    if (nt_ok(status)) {
+        module->builtin = source->builtin;
+        module->inert = foreign;
+        status = map_section(module, section, flags, base, err);
+    }
+    if (nt_ok(status) && kind == LDR_KIND_IMAGE) {
+        status = ldr_entry_create(module, &module->entry, err);
+    }
+    mm_section_unref(section);
+    if (!nt_ok(status)) {
+        ldr_module_destroy(module);
+        return status;
+    }
+    *out = module;
+    return STATUS_SUCCESS;
+}

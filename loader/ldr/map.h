@@ -1,0 +1,34 @@
+/*
+ * From a file, bytes or a builtin to a mapped and relocated module record.
+ */
+#ifndef LDR_MAP_H
+#define LDR_MAP_H
+
+#include "loader/ldr/module.h"
+
+/* What to map: exactly one of `fd` >= 0, `bytes`, `builtin`. */
+struct ldr_source {
+    const char *name; /* base name or path: what errors and the record call it */
+    const char *path; /* host path of a file */
+    int fd;
+    const void *bytes;
+    uint64_t size;
+    const struct ldr_builtin *builtin;
+};
+
+enum ldr_map_flags {
+    LDR_MAP_ANY_MACHINE = 0x1,
+    LDR_MAP_DATA_OF_ANY_MACHINE =
+        0x2,                   /* a code-free image of another machine: a dependency's data */
+    LDR_MAP_UNRELOCATED = 0x4, /* for its resources only */
+};
+
+/* Maps an image; its view is left open. The record is in no list. `base` 0 = the preferred one. */
+nt_status ldr_map_image(const struct ldr_source *source, enum ldr_kind kind, uint32_t flags,
+                        uint64_t base, struct ldr_module **out, struct pe_error *err);
+/* Maps the bytes flat, as LOAD_LIBRARY_AS_DATAFILE does: the two signatures are all that is
+ * checked. */
+nt_status ldr_map_data(const struct ldr_source *source, struct ldr_module **out,
+                       struct pe_error *err);
+
+#endif

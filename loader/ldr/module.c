@@ -1,0 +1,388 @@
+/*
+ * Module records: creation, the registry, look-up by name, file and address, accessors.
+ *
+ * Names: facts 3.1 (".dll" is appended to a name without extension, a trailing dot suppresses that,
+ * comparison is without case) and 3.6 (API-set names stand for their host).
+ */
+#include "loader/ldr/module.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "loader/ldr/entry.h"
+#include "loader/ldr/path.h"
+#include "loader/ldr/search.h"
+#include "loader/ldr/tls.h"
+
+struct ldr_link ldr_load_order = {&ldr_load_order, &ldr_load_order};
+struct ldr_link ldr_init_order = {&ldr_init_order, &ldr_init_order};
+struct ldr_link ldr_unlisted = {&ldr_unlisted, &ldr_unlisted};
+
+static pthread_mutex_t loader_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+void ldr_lock(void)
+{
+    pthread_mutex_lock(&loader_lock);
+}
+
+void ldr_unlock(void)
+{
+    pthread_mutex_unlock(&loader_lock);
+}
+
+bool ldr_lock_for_exit(void)
+{
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec++;
+    return pthread_mutex_timedlock(&loader_lock, &deadline) == 0;
+}
+
+/* ---- names -------------------------------------------------------------------------------------
+ */
+
+char *ldr_canonical_name(const char *name, uint32_t flags)
+{
+    const char *host = ldr_is_path(name) ? NULL : ldr_apiset_host(name);
+    const char *meant = host && *host ? host : name;
+    size_t size = strlen(meant) + sizeof ".dll";
+    char *full = malloc(size);
+    if (full && !ldr_file_name(meant, flags, full, size)) {
+        free(full);
+        return NULL;
+    }
+    return full;
+}
+
+/* ---- look-up -----------------------------------------------------------------------------------
+ */
+
+bool ldr_module_valid(const struct ldr_module *module)
+{
+    struct ldr_link *const lists[] = {&ldr_load_order, &ldr_unlisted};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
+        LDR_FOR_EACH(known, lists[i], order)
+        {
+            if (known == module) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+struct ldr_module *ldr_find_base_name(const char *name)
+{
+    LDR_FOR_EACH(module, &ldr_load_order, order)
+    {
+        if (ldr_casecmp(module->name, name) == 0) {
+            return module;
+        }
+    }
+    return NULL;
+}
+
+struct ldr_module *ldr_find_file(const struct mm_file_id *file)
+{
+    LDR_FOR_EACH(module, &ldr_load_order, order)
+    {
+        if (module->has_file && module->file.dev == file->dev && module->file.ino == file->ino) {
+            return module;
+        }
+    }
+    return NULL;
+}
+
+struct ldr_module *ldr_find_exe(void)
+{
+    LDR_FOR_EACH(module, &ldr_load_order, order)
+    {
+        if (module->exe) {
+            return module;
+        }
+    }
+    return NULL;
+}
+
+/* Compares a path as a caller spells it with a module's Windows path, '/' being the same as '\'. */
+static bool path_matches(const struct ldr_module *module, const char *path)
+{
+    char known[4096];
+    size_t length = 0;
+    while (module->windows_path[length]) {
+        length++;
+    }
+    if (ldr_utf16_to_utf8(module->windows_path, length, known, sizeof known) >= sizeof known) {
+        return false;
+    }
+    char spelled[4096];
+    if (strlen(path) >= sizeof spelled) {
+        return false;
+    }
+    strcpy(spelled, path);
+    for (char *p = spelled; *p; p++) {
+        *p = *p == '/' ? '\\' : *p;
+    }
+    return ldr_casecmp(known, spelled) == 0;
+}
+
+static struct ldr_module *find_path(const char *path)
+{
+    LDR_FOR_EACH(module, &ldr_load_order, order)
+    {
+        bool host_path = *module->path && strcmp(module->path, path) == 0;
+        if (host_path || path_matches(module, path)) {
+            return module;
+        }
+    }
+    return NULL;
+}
+
+struct ldr_module *ldr_find(const char *name)
+{
+    char *full = name ? ldr_canonical_name(name, 0) : NULL;
+    struct ldr_module *found = NULL;
+    ldr_lock();
+    if (!name) {
+        found = ldr_find_exe();
+    } else if (full) {
+        found = ldr_is_path(full) ? find_path(full) : ldr_find_base_name(full);
+    }
+    ldr_unlock();
+    free(full);
+    return found;
+}
+
+struct ldr_module *ldr_find_by_address(uint64_t address)
+{
+    struct ldr_module *found = NULL;
+    ldr_lock();
+    LDR_FOR_EACH(module, &ldr_load_order, order)
+    {
+        if (address - ldr_module_base(module) < mm_view_size(module->view)) {
+            found = module;
+            break;
+        }
+    }
+    ldr_unlock();
+    return found;
+}
+
+struct ldr_module *ldr_next(struct ldr_module *module)
+{
+    ldr_lock();
+    struct ldr_link *next = module ? module->order.next : ldr_load_order.next;
+    struct ldr_module *found =
+        next == &ldr_load_order ? NULL : LDR_CONTAINER(next, struct ldr_module, order);
+    ldr_unlock();
+    return found;
+}
+
+/* ---- life --------------------------------------------------------------------------------------
+ */
+
+/* The path that images see: System32 for builtins, the Z: view of a file, else the bare name. */
+static uint16_t *windows_path_of(const char *name, const char *path, bool builtin)
+{
+    char text[4096];
+    snprintf(text, sizeof text, "%s%s", builtin ? "C:\\Windows\\System32\\" : "", name);
+    bool file = *path != '\0';
+    size_t length =
+        file ? ldr_path_to_windows(path, NULL, 0) : ldr_utf8_to_utf16(text, strlen(text), NULL, 0);
+    uint16_t *out = calloc(length + 1, sizeof *out);
+    if (out && file) {
+        ldr_path_to_windows(path, out, length + 1);
+    } else if (out) {
+        ldr_utf8_to_utf16(text, strlen(text), out, length + 1);
+    }
+    return out;
+}
+
+nt_status ldr_module_create(enum ldr_kind kind, const char *name, const char *path, bool builtin,
+                            struct ldr_module **out, struct pe_error *err)
+{
+    struct ldr_module *module = calloc(1, sizeof *module);
+    if (!module) {
+        return pe_fail(err, STATUS_NO_MEMORY, "%s: not enough memory", name);
+    }
+    ldr_link_init(&module->order);
+    ldr_link_init(&module->init);
+    ldr_link_init(&module->doomed);
+    module->kind = kind;
+    module->tls.slot = LDR_NO_TLS_SLOT;
+    module->name = strdup(ldr_base_name(name));
+    module->path = strdup(path ? path : "");
+    if (module->name && module->path) {
+        module->windows_path = windows_path_of(module->name, module->path, builtin);
+    }
+    if (!module->windows_path) {
+        ldr_module_destroy(module);
+        return pe_fail(err, STATUS_NO_MEMORY, "%s: not enough memory", name);
+    }
+    *out = module;
+    return STATUS_SUCCESS;
+}
+
+void ldr_module_destroy(struct ldr_module *module)
+{
+    if (!module) {
+        return;
+    }
+    ldr_link_remove(&module->order);
+    ldr_link_remove(&module->init);
+    ldr_tls_detach(module);
+    ldr_entry_destroy(module->entry);
+    mm_view_unmap(module->view);
+    ob_backing_close(module->backing);
+    if (module->data_file.data) {
+        mm_file_unmap(module->data_file);
+    } else if (module->data_address) {
+        mm_free(module->data_address, 0, MEM_RELEASE, NULL);
+    }
+    free(module->data_image);
+    free(module->needs);
+    free(module->name);
+    free(module->path);
+    free(module->windows_path);
+    free(module);
+}
+
+void ldr_module_list(struct ldr_module *module, bool first)
+{
+    struct ldr_link *head = module->kind == LDR_KIND_IMAGE ? &ldr_load_order : &ldr_unlisted;
+    ldr_link_insert(first ? head : head->prev, &module->order);
+    if (module->entry) {
+        ldr_entry_list(module->entry, first);
+    }
+}
+
+nt_status ldr_module_need(struct ldr_module *module, struct ldr_module *other, bool *added,
+                          struct pe_error *err)
+{
+    if (added) {
+        *added = false;
+    }
+    for (uint32_t i = 0; i < module->need_count; i++) {
+        if (module->needs[i] == other) {
+            return STATUS_SUCCESS;
+        }
+    }
+    if (module == other) {
+        return STATUS_SUCCESS;
+    }
+    if (module->need_count == module->need_capacity) {
+        uint32_t capacity = module->need_capacity ? module->need_capacity * 2 : 8;
+        struct ldr_module **grown = realloc(module->needs, capacity * sizeof(*grown));
+        if (!grown) {
+            return pe_fail(err, STATUS_NO_MEMORY, "%s: not enough memory", module->name);
+        }
+        module->needs = grown;
+        module->need_capacity = capacity;
+    }
+    module->needs[module->need_count++] = other;
+    if (added) {
+        *added = true;
+    }
+    return STATUS_SUCCESS;
+}
+
+void ldr_module_unneed(struct ldr_module *module, const struct ldr_module *other)
+{
+    for (uint32_t i = 0; i < module->need_count; i++) {
+        if (module->needs[i] == other) {
+            memmove(&module->needs[i], &module->needs[i + 1],
+                    (--module->need_count - i) * sizeof(*module->needs));
+            return;
+        }
+    }
+}
+
+/* ---- accessors ---------------------------------------------------------------------------------
+ */
+
+const char *ldr_module_name(const struct ldr_module *module)
+{
+    return module->name;
+}
+
+const char *ldr_module_path(const struct ldr_module *module)
+{
+    return module->path;
+}
+
+const uint16_t *ldr_module_windows_path(const struct ldr_module *module)
+{
+    return module->windows_path;
+}
+
+uint64_t ldr_module_base(const struct ldr_module *module)
+{
+    return module->view ? mm_view_base(module->view) : module->data_address;
+}
+
+struct mm_view *ldr_module_view(const struct ldr_module *module)
+{
+    return module->view;
+}
+
+const struct pe_image *ldr_module_image(const struct ldr_module *module)
+{
+    return module->view ? mm_view_image(module->view) : module->data_image;
+}
+
+const struct reloc_plan *ldr_module_relocation(const struct ldr_module *module)
+{
+    return &module->relocation;
+}
+
+const char *ldr_module_moved_because(const struct ldr_module *module)
+{
+    return module->moved_because;
+}
+
+bool ldr_module_is_builtin(const struct ldr_module *module)
+{
+    return module->builtin != NULL;
+}
+
+int32_t ldr_module_references(const struct ldr_module *module)
+{
+    if (module->pinned) {
+        return -1;
+    }
+    int32_t count = module->references;
+    ldr_lock();
+    LDR_FOR_EACH(importer, &ldr_load_order, order)
+    {
+        for (uint32_t i = 0; i < importer->need_count; i++) {
+            count += importer->needs[i] == module;
+        }
+    }
+    ldr_unlock();
+    return count;
+}
+
+uint64_t ldr_module_entry_point(const struct ldr_module *module)
+{
+    if (!module->view) {
+        return 0;
+    }
+    const struct pe_headers *h = &mm_view_image(module->view)->h;
+    bool dll = h->characteristics & IMAGE_FILE_DLL;
+    /* An EXE with AddressOfEntryPoint 0 starts at its base (behaviours, Headers). */
+    if (h->address_of_entry_point == 0 && dll) {
+        return 0;
+    }
+    return mm_view_base(module->view) + h->address_of_entry_point;
+}
+
+uint64_t ldr_module_callable_entry(const struct ldr_module *module)
+{
+    const struct pe_headers *h = &mm_view_image(module->view)->h;
+    bool dll = h->characteristics & IMAGE_FILE_DLL;
+    bool inside = h->address_of_entry_point < mm_view_size(module->view);
+    return dll && inside ? ldr_module_entry_point(module) : 0;
+}

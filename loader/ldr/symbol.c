@@ -1,0 +1,136 @@
+/*
+ * Looking up exports: by hint, name and ordinal, through forwarders (facts 3.5).
+ *
+ * The module that a forwarder names is loaded as a dependency of the forwarding module. Chains may
+ * pass through the same module several times (behaviours, Exports), so a loop is told by its
+ * length.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "loader/ldr/load.h"
+#include "pe/exports.h"
+
+#define MAX_FORWARDS  64u
+#define SHOWN_OF_NAME 200
+
+/* "foo" or "#12", for messages. */
+static const char *want_text(const struct ldr_want *want, char *buffer, size_t size)
+{
+    int length = want->name.len < SHOWN_OF_NAME ? (int)want->name.len : SHOWN_OF_NAME;
+    if (want->name.ptr) {
+        snprintf(buffer, size, "%.*s", length, want->name.ptr);
+    } else {
+        snprintf(buffer, size, "#%u", want->ordinal);
+    }
+    return buffer;
+}
+
+static nt_status not_found(const struct ldr_module *module, const struct ldr_want *want,
+                           const char *why, struct pe_error *err)
+{
+    char text[SHOWN_OF_NAME + 8];
+    nt_status status = want->name.ptr ? STATUS_ENTRYPOINT_NOT_FOUND : STATUS_ORDINAL_NOT_FOUND;
+    return pe_fail(err, status, "%s %s %s", module->name, why, want_text(want, text, sizeof text));
+}
+
+static bool look_up(const struct ldr_module *module, const struct ldr_want *want,
+                    struct pe_export *out)
+{
+    struct pe_exports exports;
+    if (!pe_exports_open(mm_view_image(module->view), &exports)) {
+        return false;
+    }
+    return want->name.ptr ? pe_export_by_name(&exports, want->name, want->hint, out)
+                          : pe_export_by_ordinal(&exports, want->ordinal, out);
+}
+
+/* One step along a forwarder: the module and the name it leads to. */
+static nt_status follow(struct ldr_load *load, struct ldr_module **module, struct ldr_want *want,
+                        struct pe_str forwarder, struct pe_error *err)
+{
+    struct pe_str target, name;
+    uint16_t ordinal;
+    if (!load) {
+        return not_found(*module, want, "is mapped only and cannot follow the forwarder", err);
+    }
+    if (!pe_forwarder_split(forwarder, &target, &name, &ordinal) ||
+        target.len > PE_MAX_MODULENAME) {
+        return not_found(*module, want, "has a malformed forwarder for", err);
+    }
+    char *target_name = strndup(target.ptr, target.len);
+    if (!target_name) {
+        return pe_fail(err, STATUS_NO_MEMORY, "%s: not enough memory", (*module)->name);
+    }
+    nt_status status = ldr_load_dependency(load, *module, target_name, module, err);
+    free(target_name);
+    *want = (struct ldr_want){name, ordinal, LDR_NO_HINT};
+    return status;
+}
+
+nt_status ldr_bind(struct ldr_load *load, struct ldr_module *module, struct ldr_want want,
+                   uint64_t *address, bool *forwarded, struct pe_error *err)
+{
+    const struct ldr_want wanted = want;
+    struct ldr_module *at = module;
+    *forwarded = false;
+    for (uint32_t step = 0; step < MAX_FORWARDS; step++) {
+        struct pe_export found;
+        if (!look_up(at, &want, &found)) {
+            return not_found(at, &want, "does not export", err);
+        }
+        if (!found.forwarder.ptr) {
+            bool wide = mm_view_image(at->view)->h.pe32_plus;
+            uint64_t sum = mm_view_base(at->view) + found.rva;
+            *address = wide ? sum : (uint32_t)sum;
+            return STATUS_SUCCESS;
+        }
+        *forwarded = true;
+        nt_status status = follow(load, &at, &want, found.forwarder, err);
+        if (!nt_ok(status)) {
+            return status;
+        }
+    }
+    return not_found(module, &wanted, "has a loop of forwarders behind", err);
+}
+
+/* Binds within a load of its own: a forwarder may bring in modules, which are then initialised. */
+static nt_status bind_and_initialize(struct ldr_module *module, struct ldr_want want,
+                                     uint64_t *address, struct pe_error *err)
+{
+    struct ldr_load load = {0};
+    bool forwarded;
+    nt_status status = ldr_bind(&load, module, want, address, &forwarded, err);
+    if (nt_ok(status)) {
+        status = ldr_report_finish(&load.report, module->name, err);
+    }
+    if (nt_ok(status)) {
+        status = ldr_load_seal(&load, err);
+    }
+    for (uint32_t i = 0; i < load.staged_count && nt_ok(status); i++) {
+        status = ldr_initialize(load.staged[i], err);
+    }
+    ldr_load_end(&load, nt_ok(status));
+    return status;
+}
+
+nt_status ldr_symbol(struct ldr_module *module, const char *name, uint16_t ordinal,
+                     uint64_t *address, struct pe_error *err)
+{
+    struct ldr_want want = {{name, name ? (uint32_t)strlen(name) : 0}, ordinal, LDR_NO_HINT};
+    nt_status status;
+    bool forwarded;
+    ldr_lock();
+    if (!ldr_module_valid(module)) {
+        status = pe_fail(err, STATUS_INVALID_HANDLE, "%p is no loaded module", (void *)module);
+    } else if (module->kind == LDR_KIND_DATA) {
+        status = not_found(module, &want, "is loaded as data and has no", err);
+    } else if (module->kind == LDR_KIND_PRIVATE) {
+        status = ldr_bind(NULL, module, want, address, &forwarded, err);
+    } else {
+        status = bind_and_initialize(module, want, address, err);
+    }
+    ldr_unlock();
+    return status;
+}

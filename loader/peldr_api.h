@@ -1,0 +1,17 @@
+/*
+ * What the files of the public API share: the thread's error and the way in.
+ */
+#ifndef LOADER_PELDR_API_H
+#define LOADER_PELDR_API_H
+
+#include "loader/peldr.h"
+#include "pe/status.h"
+
+/* The error record of this thread, cleared; the builtin modules are registered from now on. */
+struct pe_error *peldr_begin(void);
+/* The same for functions that may run image code: the thread is attached, the process set up. */
+nt_status peldr_enter(struct pe_error **err);
+/* 0 or -1; makes sure that a failure has a sentence. */
+int peldr_result(nt_status status);
+
+#endif
