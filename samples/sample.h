@@ -1,6 +1,6 @@
 /*
- * The few Windows declarations that the samples need, so that clang can build them without a Windows
- * SDK and mingw-w64 builds the same text. Values: Microsoft's documentation of winnt.h.
+ * The few Windows declarations that the samples need, so that clang can build them without a
+ * Windows SDK and mingw-w64 builds the same text. Values: Microsoft's documentation of winnt.h.
  */
 #ifndef SAMPLE_H
 #define SAMPLE_H
@@ -12,9 +12,14 @@ typedef int BOOL;
 typedef void *HANDLE;
 typedef void *HMODULE;
 
+#ifdef _WIN32
 #define WINAPI __stdcall
 #define EXPORT __declspec(dllexport)
 #define IMPORT __declspec(dllimport)
+#else /* the ELF twin that benchmarks compare with */
+#define WINAPI
+#define EXPORT __attribute__((visibility("default")))
+#endif
 
 enum { DLL_PROCESS_DETACH, DLL_PROCESS_ATTACH, DLL_THREAD_ATTACH, DLL_THREAD_DETACH };
 

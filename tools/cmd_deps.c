@@ -129,8 +129,11 @@ static void print_tree(json_t *modules, const char *name, const char *resolved, 
     json_array_foreach(json_object_get(m, "dependencies"), i, d)
         print_tree(modules, doc_get(d, "name"), doc_get(d, "resolved"),
                    json_is_true(json_object_get(d, "delay")), depth + 1);
-    if (json_object_get(m, "searched"))
-        printf("%*ssearched: %s\n", depth * 2 + 2, "", doc_get(m, "searched"));
+    for (const char *p = doc_get(m, "searched"); *p;) {
+        int length = (int)strcspn(p, "\n");
+        printf("%*ssearched %.*s\n", depth * 2 + 2, "", length, p);
+        p += length + (p[length] == '\n');
+    }
 }
 
 static void deps_print(json_t *doc)

@@ -142,7 +142,7 @@ static json_t *map_json(const char *path, const struct map_options *o)
             doc_format("--occupy: 0x%" PRIx64 " is taken already (%s)", o->occupy, peldr_error()));
         return doc;
     }
-    module = peldr_open_at(path, flags, o->base);
+    module = o->base ? peldr_open_at(path, flags, o->base) : peldr_open(path, flags);
     if (!module)
         return refused_json(path);
     doc = mapped_json(path, module);
