@@ -1,0 +1,231 @@
+/*
+ * Attaching threads: TEB, stack bounds, segment base, registration with the loader, and the way
+ * back.
+ *
+ * A host thread attaches itself (public API), is attached by a builtin function that needs its TEB,
+ * or by the fault handler; it leaves through a pthread key when it ends. The order of leaving is
+ * that of LdrShutdownThread: FLS callbacks, DLL_THREAD_DETACH, then mutexes and memory.
+ */
+#include "loader/ke/thread.h"
+
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "loader/ke/process.h"
+#include "loader/ke/slots.h"
+
+__thread struct ke_thread *ke_current __attribute__((tls_model("initial-exec")));
+
+static pthread_mutex_t list_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct ke_thread *first_thread;
+
+void ke_threads_lock(void)
+{
+    pthread_mutex_lock(&list_mutex);
+}
+
+void ke_threads_unlock(void)
+{
+    pthread_mutex_unlock(&list_mutex);
+}
+
+struct ke_thread *ke_threads_next(struct ke_thread *thread)
+{
+    return thread ? thread->next : first_thread;
+}
+
+static void list_add(struct ke_thread *thread)
+{
+    ke_threads_lock();
+    thread->prev = NULL;
+    thread->next = first_thread;
+    if (first_thread)
+        first_thread->prev = thread;
+    first_thread = thread;
+    ke_threads_unlock();
+}
+
+static void list_remove(struct ke_thread *thread)
+{
+    ke_threads_lock();
+    if (thread->next)
+        thread->next->prev = thread->prev;
+    if (thread->prev)
+        thread->prev->next = thread->next;
+    else
+        first_thread = thread->next;
+    ke_threads_unlock();
+}
+
+nt_status ke_thread_record_create(struct ke_thread **out, struct pe_error *err)
+{
+    struct ke_thread *thread = calloc(1, sizeof(*thread));
+    if (!thread)
+        return pe_fail(err, STATUS_NO_MEMORY, "no memory for a thread record");
+    uint64_t base = 0, size = sizeof(struct ke_teb);
+    nt_status status = STATUS_NO_MEMORY;
+    thread->object = ob_object_create(&ke_thread_type, sizeof(*thread->object));
+    if (!thread->object)
+        pe_fail(err, status, "no memory for a thread object");
+    else
+        status = mm_alloc(&base, &size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, err);
+    if (!nt_ok(status)) {
+        if (thread->object)
+            ob_object_unref(&thread->object->header);
+        free(thread);
+        return status;
+    }
+    thread->teb = (struct ke_teb *)(uintptr_t)base;
+    thread->object->exit_code = KE_STILL_ACTIVE;
+    *out = thread;
+    return STATUS_SUCCESS;
+}
+
+void ke_thread_record_free(struct ke_thread *thread)
+{
+    free(thread->teb->TlsExpansionSlots);
+    ke_fls_release(thread->teb);
+    mm_free((uintptr_t)thread->teb, 0, MEM_RELEASE, NULL);
+    ob_object_unref(&thread->object->header);
+    free(thread);
+}
+
+/* The stack as pthreads knows it; for the first thread that is what its resource limit allows. */
+static void fill_stack(struct ke_teb *teb)
+{
+    pthread_attr_t attributes;
+    void *lowest = NULL;
+    size_t size = 0;
+    if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        return;
+    if (pthread_attr_getstack(&attributes, &lowest, &size) == 0) {
+        teb->DeallocationStack = lowest;
+        teb->StackLimit = lowest;
+        teb->StackBase = (char *)lowest + size;
+    }
+    pthread_attr_destroy(&attributes);
+}
+
+static void fill_teb(struct ke_teb *teb, uint32_t id)
+{
+    teb->ExceptionList = (void *)KE_BY_WORD((uintptr_t)0, UINTPTR_MAX); /* i386: end of the chain */
+    teb->Self = teb;
+    teb->ProcessId = teb->RealProcessId = ke_process_id();
+    teb->ThreadId = teb->RealThreadId = id;
+    teb->ProcessEnvironmentBlock = ke_peb();
+    teb->CurrentLocale = 0x409;
+    teb->StaticUnicodeString.MaximumLength = sizeof(teb->StaticUnicodeBuffer);
+    teb->StaticUnicodeString.Buffer = teb->StaticUnicodeBuffer;
+    fill_stack(teb);
+}
+
+nt_status ke_thread_adopt(struct ke_thread *thread, struct pe_error *err)
+{
+    struct ke_teb *teb = thread->teb;
+    thread->object->id = (uint32_t)syscall(SYS_gettid);
+    thread->object->host = pthread_self();
+    fill_teb(teb, thread->object->id);
+    nt_status status = ke_segment_set(teb, err);
+    if (!nt_ok(status))
+        return status;
+    ke_current = thread;
+    status = ldr_thread_register(&thread->loader, &teb->ThreadLocalStoragePointer, err);
+    if (!nt_ok(status)) {
+        ke_current = NULL;
+        ke_segment_set(NULL, NULL);
+        return status;
+    }
+    list_add(thread);
+    ke_process_watch_thread(thread);
+    return STATUS_SUCCESS;
+}
+
+nt_status ke_thread_attach(struct pe_error *err)
+{
+    if (ke_current)
+        return STATUS_SUCCESS;
+    nt_status status = ke_process_init(err);
+    if (!nt_ok(status))
+        return status;
+    struct ke_thread *thread;
+    status = ke_thread_record_create(&thread, err);
+    if (!nt_ok(status))
+        return status;
+    status = ke_thread_adopt(thread, err);
+    if (!nt_ok(status))
+        ke_thread_record_free(thread);
+    return status;
+}
+
+nt_status ke_thread_enter(struct pe_error *err)
+{
+    nt_status status = ke_thread_attach(err);
+    if (nt_ok(status) && !ke_current->entered) {
+        ke_current->entered = true;
+        ldr_thread_attach();
+    }
+    return status;
+}
+
+void ke_thread_leave(void)
+{
+    struct ke_thread *thread = ke_current;
+    if (!thread)
+        return;
+    if (!ke_process_exiting()) {
+        ke_fls_run_callbacks(thread->teb);
+        ldr_thread_detach();
+    }
+    uint32_t id = thread->object->id;
+    ldr_thread_unregister(&thread->loader);
+    list_remove(thread);
+    ke_process_watch_thread(NULL);
+    ke_segment_set(NULL, NULL);
+    ke_current = NULL;
+
+    ob_mutex_abandon_all(id);
+    struct ke_thread_object *object = thread->object;
+    ob_wait_lock();
+    if (object->exit_code == KE_STILL_ACTIVE)
+        object->exit_code = 0;
+    object->finished = true;
+    ob_wait_wake();
+    ob_wait_unlock();
+    ke_thread_record_free(thread);
+}
+
+struct ke_teb *ke_teb(void)
+{
+    if (!ke_current) {
+        struct pe_error err = {0};
+        if (!nt_ok(ke_thread_enter(&err)))
+            ke_process_die(err.text);
+    }
+    return ke_current->teb;
+}
+
+uint32_t ke_thread_id(void)
+{
+    return (uint32_t)ke_teb()->ThreadId;
+}
+
+uint32_t ke_last_error(void)
+{
+    return ke_teb()->LastErrorValue;
+}
+
+void ke_set_last_error(uint32_t win32_error)
+{
+    ke_teb()->LastErrorValue = win32_error;
+}
+
+int ke_set_last_status(nt_status status)
+{
+    struct ke_teb *teb = ke_teb();
+    teb->LastStatusValue = status;
+    if (nt_ok(status))
+        return 1;
+    teb->LastErrorValue = nt_status_to_win32(status);
+    return 0;
+}

@@ -1,0 +1,243 @@
+/*
+ * The PEB, and how the process begins and ends for images.
+ *
+ * Threads at the end: Windows kills all other threads before it detaches the modules. On Linux no
+ * thread can be killed safely from outside, so the others keep running until exit() takes the
+ * process down.
+ */
+#include "loader/ke/process.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "loader/ke/slots.h"
+#include "loader/ke/thread.h"
+#include "loader/ldr/builtin.h"
+
+static pthread_mutex_t init_mutex = PTHREAD_MUTEX_INITIALIZER;
+static bool initialised;
+static pthread_key_t leave_key;
+static struct ke_peb *peb;
+static struct ke_critical_section fast_peb_lock = {.LockCount = -1};
+static struct ke_critical_section loader_lock = {.LockCount = -1};
+static int exiting_thread; /* Linux thread id, 0 = the process lives */
+
+struct ke_peb *ke_peb(void)
+{
+    return peb;
+}
+
+uint32_t ke_process_id(void)
+{
+    return (uint32_t)getpid();
+}
+
+static void leave_at_thread_end(void *unused)
+{
+    (void)unused;
+    ke_thread_leave();
+}
+
+void ke_process_watch_thread(struct ke_thread *thread)
+{
+    pthread_setspecific(leave_key, thread);
+}
+
+/* A forked child has new ids. */
+static void refresh_ids(void)
+{
+    if (!ke_current)
+        return;
+    struct ke_teb *teb = ke_current->teb;
+    ke_current->object->id = (uint32_t)syscall(SYS_gettid);
+    teb->ProcessId = teb->RealProcessId = ke_process_id();
+    teb->ThreadId = teb->RealThreadId = ke_current->object->id;
+}
+
+static uintptr_t affinity_mask(uint32_t *count)
+{
+    cpu_set_t cpus;
+    uintptr_t mask = 0;
+    *count = 0;
+    if (sched_getaffinity(0, sizeof(cpus), &cpus) != 0)
+        CPU_ZERO(&cpus);
+    for (unsigned i = 0; i < sizeof(mask) * 8; i++) {
+        if (CPU_ISSET(i, &cpus)) {
+            mask |= (uintptr_t)1 << i;
+            ++*count;
+        }
+    }
+    if (mask == 0) /* all of ours lie beyond the first group */
+        mask = *count = 1;
+    return mask;
+}
+
+/* Values of an ordinary Windows 10 process; the heap's tunables are the linker's defaults. */
+static void fill_peb(struct ke_peb *p)
+{
+    p->Mutant = (void *)UINTPTR_MAX;
+    p->Ldr = ldr_peb_ldr();
+    p->FastPebLock = &fast_peb_lock;
+    p->LoaderLock = &loader_lock;
+    ke_slots_init(p);
+    p->ActiveProcessAffinityMask = affinity_mask(&p->NumberOfProcessors);
+    p->CriticalSectionTimeout = -INT64_C(25920000000000); /* 30 days in 100 ns */
+    p->HeapSegmentReserve = 0x100000;
+    p->HeapSegmentCommit = 0x2000;
+    p->HeapDeCommitTotalFreeThreshold = 0x10000;
+    p->HeapDeCommitFreeBlockThreshold = 0x1000;
+    p->MaximumNumberOfHeaps = 16;
+    p->OSMajorVersion = KE_OS_MAJOR;
+    p->OSMinorVersion = KE_OS_MINOR;
+    p->OSBuildNumber = KE_OS_BUILD;
+    p->OSPlatformId = 2; /* VER_PLATFORM_WIN32_NT */
+    p->ImageSubsystem = IMAGE_SUBSYSTEM_WINDOWS_CUI;
+    p->ImageSubsystemMajorVersion = 6;
+    p->SessionId = 1;
+}
+
+/* Until an EXE is run, the host program is the process: /proc/self/exe and its arguments. */
+static nt_status host_parameters(struct ke_process_parameters **out, struct pe_error *err)
+{
+    char path[4096] = "", arguments[65536];
+    char *argv[1024];
+    int argc = 0;
+    ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
+    path[length > 0 ? length : 0] = 0;
+    FILE *file = fopen("/proc/self/cmdline", "re");
+    size_t got = file ? fread(arguments, 1, sizeof(arguments) - 1, file) : 0;
+    if (file)
+        fclose(file);
+    arguments[got] = 0;
+    for (size_t at = 0; at < got && argc < 1024; at += strlen(arguments + at) + 1)
+        argv[argc++] = arguments + at;
+    char *line = ke_command_line(argc, argv);
+    if (!line)
+        return pe_fail(err, STATUS_NO_MEMORY, "no memory for the command line");
+    struct ke_parameters source = {path, line};
+    nt_status status = ke_parameters_build(&source, out, err);
+    free(line);
+    return status;
+}
+
+static nt_status process_init(struct pe_error *err)
+{
+    uint64_t base = 0, size = sizeof(*peb);
+    nt_status status = mm_alloc(&base, &size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, err);
+    if (!nt_ok(status))
+        return status;
+    struct ke_peb *fresh = (struct ke_peb *)(uintptr_t)base;
+    fill_peb(fresh);
+    status = host_parameters(&fresh->ProcessParameters, err);
+    if (nt_ok(status) && pthread_key_create(&leave_key, leave_at_thread_end) != 0)
+        status = pe_fail(err, STATUS_INSUFFICIENT_RESOURCES, "no pthread key left");
+    if (!nt_ok(status)) {
+        mm_free(base, 0, MEM_RELEASE, NULL);
+        return status;
+    }
+    peb = fresh;
+    pthread_atfork(NULL, NULL, refresh_ids);
+    ldr_set_trap_handler(ke_trap);
+    ke_kuser_init();
+    ke_fault_install();
+    return STATUS_SUCCESS;
+}
+
+nt_status ke_process_init(struct pe_error *err)
+{
+    if (__atomic_load_n(&initialised, __ATOMIC_ACQUIRE))
+        return STATUS_SUCCESS;
+    nt_status status = STATUS_SUCCESS;
+    pthread_mutex_lock(&init_mutex);
+    if (!initialised) {
+        status = process_init(err);
+        __atomic_store_n(&initialised, nt_ok(status), __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&init_mutex);
+    return status;
+}
+
+nt_status ke_process_set_image(uint64_t base, const char *host_path, int argc, char *const *argv,
+                               struct pe_error *err)
+{
+    nt_status status = ke_process_init(err);
+    if (!nt_ok(status))
+        return status;
+    char *line = ke_command_line(argc, argv);
+    if (!line)
+        return pe_fail(err, STATUS_NO_MEMORY, "no memory for the command line");
+    struct ke_parameters source = {host_path, line};
+    struct ke_process_parameters *fresh, *old = peb->ProcessParameters;
+    status = ke_parameters_build(&source, &fresh, err);
+    free(line);
+    if (!nt_ok(status))
+        return status;
+    fresh->StandardInput = old->StandardInput;
+    fresh->StandardOutput = old->StandardOutput;
+    fresh->StandardError = old->StandardError;
+    peb->ProcessParameters = fresh; /* the old block stays: code may hold pointers into it */
+    peb->ImageBaseAddress = (void *)(uintptr_t)base;
+    struct ldr_module *module = ldr_find_by_address(base);
+    if (module) {
+        const struct pe_headers *headers = &ldr_module_image(module)->h;
+        peb->ImageSubsystem = headers->subsystem;
+        peb->ImageSubsystemMajorVersion = headers->major_subsystem_version;
+        peb->ImageSubsystemMinorVersion = headers->minor_subsystem_version;
+    }
+    return STATUS_SUCCESS;
+}
+
+void ke_process_set_std_handles(uint32_t input, uint32_t output, uint32_t error)
+{
+    struct ke_process_parameters *parameters = peb->ProcessParameters;
+    parameters->StandardInput = (void *)(uintptr_t)input;
+    parameters->StandardOutput = (void *)(uintptr_t)output;
+    parameters->StandardError = (void *)(uintptr_t)error;
+}
+
+void ke_process_die(const char *text)
+{
+    fprintf(stderr, "peldr: %s\n", text);
+    abort();
+}
+
+bool ke_process_exiting(void)
+{
+    return __atomic_load_n(&exiting_thread, __ATOMIC_ACQUIRE) != 0;
+}
+
+/* A Linux exit status has 8 bits; a failure must not turn into success by losing the others. */
+int ke_process_exit_status(uint32_t code)
+{
+    int status = (int)(code & 0xff);
+    return status == 0 && code != 0 ? 1 : status;
+}
+
+void ke_process_terminate(uint32_t code)
+{
+    fflush(NULL);
+    _exit(ke_process_exit_status(code));
+}
+
+void ke_process_exit(uint32_t code)
+{
+    int self = (int)syscall(SYS_gettid), nobody = 0;
+    if (ke_current)
+        ke_fls_run_callbacks(ke_current->teb);
+    if (!__atomic_compare_exchange_n(&exiting_thread, &nobody, self, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE)) {
+        if (nobody == self) /* ExitProcess in a DllMain that is being detached */
+            ke_process_terminate(code);
+        for (;;) /* another thread is ending the process: on Windows this one would be gone */
+            pause();
+    }
+    ldr_process_detach();
+    fflush(NULL);
+    exit(ke_process_exit_status(code));
+}

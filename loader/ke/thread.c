@@ -1,0 +1,252 @@
+/*
+ * Threads that images create (CreateThread): host threads that run their start routine under a
+ * gate.
+ *
+ * A suspended start holds the thread before any code of an image runs, so its DLL_THREAD_ATTACH
+ * comes with the resume, as on Windows. A running thread can only suspend itself: stopping another
+ * one at an arbitrary instruction may stop it inside a lock of glibc.
+ */
+#include "loader/ke/thread.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "loader/ke/futex.h"
+#include "loader/ke/process.h"
+
+/* glibc's functions are used to more stack than Windows promises its own. */
+#define STACK_MIN     (256u * 1024)
+#define STACK_DEFAULT (1024u * 1024)
+
+struct start {
+    ke_thread_start routine;
+    void *parameter;
+    struct ke_thread *thread;
+    uint32_t id; /* futex word: 0 until the thread runs */
+};
+
+static uint32_t live_threads; /* futex word */
+
+static bool thread_signaled(struct ob_object *object, uint32_t thread_id)
+{
+    return ((struct ke_thread_object *)object)->finished;
+}
+
+const struct ob_type ke_thread_type = {.name = "Thread", .signaled = thread_signaled};
+
+static void wait_for_resume(struct ke_thread_object *object)
+{
+    int32_t count;
+    while ((count = __atomic_load_n(&object->suspend_count, __ATOMIC_ACQUIRE)) > 0)
+        ke_futex_wait(&object->suspend_count, (uint32_t)count, KE_FUTEX_ANYONE, NULL);
+}
+
+static void set_exit_code(struct ke_thread *thread, uint32_t code)
+{
+    ob_wait_lock();
+    thread->object->exit_code = code;
+    ob_wait_unlock();
+}
+
+static void thread_ended(void)
+{
+    if (__atomic_sub_fetch(&live_threads, 1, __ATOMIC_ACQ_REL) == 0)
+        ke_futex_wake(&live_threads, INT_MAX, KE_FUTEX_ANYONE);
+}
+
+void ke_live_threads_wait(void)
+{
+    uint32_t count;
+    while ((count = __atomic_load_n(&live_threads, __ATOMIC_ACQUIRE)) > 0)
+        ke_futex_wait(&live_threads, count, KE_FUTEX_ANYONE, NULL);
+}
+
+/* Windows starts its threads with x87 rounding to 53 bits; code compiled for it relies on that. */
+static void set_x87_precision(void)
+{
+    const uint16_t control = 0x27F;
+    __asm__ volatile("fldcw %0" : : "m"(control));
+}
+
+static void *thread_main(void *argument)
+{
+    struct start *shared = argument, start = *shared;
+    struct ke_thread *thread = start.thread;
+    ob_object_ref(&thread->object->header); /* the creator's */
+    thread->object->id = (uint32_t)syscall(SYS_gettid);
+    __atomic_store_n(&shared->id, thread->object->id, __ATOMIC_RELEASE);
+    ke_futex_wake(&shared->id, 1, KE_FUTEX_ANYONE); /* `shared` is gone from here on */
+    wait_for_resume(thread->object);
+    nt_status status = ke_thread_adopt(thread, NULL);
+    if (nt_ok(status)) {
+        ke_thread_enter(NULL);
+        set_x87_precision();
+        uint32_t code = ke_gate_enter(start.routine, start.parameter, &thread->gate);
+        set_exit_code(thread, code);
+        ke_thread_leave();
+    } else {
+        ob_wait_lock();
+        thread->object->exit_code = status;
+        thread->object->finished = true;
+        ob_wait_wake();
+        ob_wait_unlock();
+        ke_thread_record_free(thread);
+    }
+    thread_ended();
+    return NULL;
+}
+
+static uint64_t default_stack(void)
+{
+    struct ldr_module *exe = ldr_find(NULL);
+    uint64_t reserve = exe ? ldr_module_image(exe)->h.size_of_stack_reserve : 0;
+    return reserve && reserve <= (SIZE_MAX >> 2) ? reserve : STACK_DEFAULT;
+}
+
+static int start_thread(struct start *start, uint64_t stack_size)
+{
+    pthread_t thread;
+    pthread_attr_t attributes;
+    if (stack_size == 0)
+        stack_size = default_stack();
+    if (stack_size < STACK_MIN)
+        stack_size = STACK_MIN;
+    if (stack_size > SIZE_MAX / 2)
+        return ENOMEM;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    int error = pthread_attr_setstacksize(&attributes, (size_t)(stack_size + 0xFFFF) & ~0xFFFFu);
+    if (error == 0)
+        error = pthread_create(&thread, &attributes, thread_main, start);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+nt_status ke_thread_create(ke_thread_start start_routine, void *parameter, uint64_t stack_size,
+                           bool suspended, struct ob_object **out, uint32_t *thread_id,
+                           struct pe_error *err)
+{
+    struct start start = {.routine = start_routine, .parameter = parameter};
+    nt_status status = ke_thread_record_create(&start.thread, err);
+    if (!nt_ok(status))
+        return status;
+    struct ke_thread_object *object = start.thread->object;
+    object->suspend_count = suspended;
+    __atomic_add_fetch(&live_threads, 1, __ATOMIC_ACQ_REL);
+    int error = start_thread(&start, stack_size);
+    if (error != 0) {
+        thread_ended();
+        ke_thread_record_free(start.thread);
+        return pe_fail(err, STATUS_INSUFFICIENT_RESOURCES, "a thread could not be created: %s",
+                       strerror(error));
+    }
+    uint32_t id;
+    while ((id = __atomic_load_n(&start.id, __ATOMIC_ACQUIRE)) == 0)
+        ke_futex_wait(&start.id, 0, KE_FUTEX_ANYONE, NULL);
+    if (thread_id)
+        *thread_id = id;
+    *out = &object->header;
+    return STATUS_SUCCESS;
+}
+
+nt_status ke_thread_resume(struct ob_object *thread, uint32_t *previous_count)
+{
+    struct ke_thread_object *object = (struct ke_thread_object *)thread;
+    int32_t count = __atomic_load_n(&object->suspend_count, __ATOMIC_ACQUIRE);
+    while (count > 0 && !__atomic_compare_exchange_n(&object->suspend_count, &count, count - 1,
+                                                     false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        ;
+    ke_futex_wake(&object->suspend_count, INT_MAX, KE_FUTEX_ANYONE);
+    if (previous_count)
+        *previous_count = (uint32_t)count;
+    return STATUS_SUCCESS;
+}
+
+nt_status ke_thread_suspend(struct ob_object *thread, uint32_t *previous_count)
+{
+    struct ke_thread_object *object = (struct ke_thread_object *)thread;
+    bool self = ke_current && ke_current->object == object;
+    int32_t count = __atomic_load_n(&object->suspend_count, __ATOMIC_ACQUIRE);
+    do {
+        if (!self && count == 0) /* it runs */
+            return STATUS_NOT_SUPPORTED;
+    } while (!__atomic_compare_exchange_n(&object->suspend_count, &count, count + 1, false,
+                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    if (previous_count)
+        *previous_count = (uint32_t)count;
+    if (self)
+        wait_for_resume(object);
+    return STATUS_SUCCESS;
+}
+
+uint32_t ke_thread_exit_code(struct ob_object *thread)
+{
+    ob_wait_lock();
+    uint32_t code = ((struct ke_thread_object *)thread)->exit_code;
+    ob_wait_unlock();
+    return code;
+}
+
+uint32_t ke_thread_id_of(struct ob_object *thread)
+{
+    return ((struct ke_thread_object *)thread)->id;
+}
+
+int32_t *ke_thread_priority_of(struct ob_object *thread)
+{
+    return &((struct ke_thread_object *)thread)->priority;
+}
+
+struct ob_object *ke_thread_current(void)
+{
+    ke_teb();
+    ob_object_ref(&ke_current->object->header);
+    return &ke_current->object->header;
+}
+
+struct ob_object *ke_thread_by_id(uint32_t id)
+{
+    struct ob_object *found = NULL;
+    ke_threads_lock();
+    for (struct ke_thread *t = ke_threads_next(NULL); t && !found; t = ke_threads_next(t))
+        if (t->object->id == id)
+            found = &t->object->header;
+    if (found)
+        ob_object_ref(found);
+    ke_threads_unlock();
+    return found;
+}
+
+uint32_t ke_run(ke_thread_start start, void *parameter)
+{
+    ke_teb();
+    struct ke_thread *thread = ke_current;
+    void *outer = thread->gate;
+    uint32_t code = ke_gate_enter(start, parameter, &thread->gate);
+    if (thread == ke_current)
+        thread->gate = outer;
+    return code;
+}
+
+/*
+ * A thread of the host has no gate to come back to: pthread_exit() ends it, unless it is the first
+ * one, whose end on Windows ends nothing as long as other threads live.
+ */
+void ke_thread_exit(uint32_t code)
+{
+    ke_teb();
+    struct ke_thread *thread = ke_current;
+    if (thread->gate)
+        ke_gate_leave(thread->gate, code);
+    set_exit_code(thread, code);
+    uint32_t id = thread->object->id;
+    ke_thread_leave();
+    if (id == ke_process_id()) {
+        ke_live_threads_wait();
+        ke_process_exit(code);
+    }
+    pthread_exit(NULL);
+}

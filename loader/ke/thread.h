@@ -1,0 +1,71 @@
+/*
+ * The record of an attached thread and the object behind a thread handle: ke's inside.
+ *
+ * An attached thread has one record, reached through a variable of its own (ke_current) and through
+ * the process's list. "Attached" is a property of the thread, never of the segment register: a new
+ * thread inherits its creator's register on Linux.
+ */
+#ifndef KE_THREAD_H
+#define KE_THREAD_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "loader/ke/ke.h"
+#include "loader/ke/teb.h"
+#include "loader/ldr/ldr.h"
+#include "loader/ob/object.h"
+
+/* Behind a thread handle; outlives its thread. */
+struct ke_thread_object {
+    struct ob_object header;
+    uint32_t id;
+    uint32_t exit_code;
+    bool finished;         /* under the wait lock */
+    int32_t suspend_count; /* a futex word */
+    int32_t priority;
+    pthread_t host;
+};
+
+struct ke_thread {
+    struct ke_teb *teb;
+    struct ldr_thread loader;
+    struct ke_thread *next, *prev;   /* under the list lock */
+    struct ke_thread_object *object; /* owns a reference */
+    void *gate;                      /* the gate's stack pointer; NULL: a thread of the host */
+    bool entered;                    /* DLL_THREAD_ATTACH was sent */
+};
+
+/* initial-exec: the fault handler reads it, where a lazily allocated variable would call malloc. */
+extern __thread struct ke_thread *ke_current __attribute__((tls_model("initial-exec")));
+
+/* A record with its TEB and object, for a thread that is still to run; any thread may call it. */
+nt_status ke_thread_record_create(struct ke_thread **out, struct pe_error *err);
+void ke_thread_record_free(struct ke_thread *thread);
+/* Makes the record the calling thread's own. On failure the thread is as before; the record stays.
+ */
+nt_status ke_thread_adopt(struct ke_thread *thread, struct pe_error *err);
+
+/* The list of attached threads. */
+void ke_threads_lock(void);
+void ke_threads_unlock(void);
+struct ke_thread *ke_threads_next(struct ke_thread *thread); /* NULL begins and ends; lock held */
+
+/* The segment register that Windows code finds its TEB by; NULL = none. */
+nt_status ke_segment_set(struct ke_teb *teb, struct pe_error *err);
+#ifdef __i386__
+uint16_t ke_segment_selector(void); /* what %fs holds on an attached thread */
+#endif
+
+/* Image threads that have not ended. */
+void ke_live_threads_wait(void);
+
+/*
+ * Runs `start(parameter)` in Windows's convention with the callee-saved registers kept, and stores
+ * the stack pointer that ke_gate_leave() needs to come back from anywhere below: no unwinder has to
+ * understand the image's frames.
+ */
+uint32_t ke_gate_enter(ke_thread_start start, void *parameter, void **gate);
+void ke_gate_leave(void *gate, uint32_t code) __attribute__((noreturn));
+
+#endif
