@@ -19,8 +19,7 @@
      PELDR_EXE | PELDR_PREFER_NATIVE)
 #define DATA_FLAGS (PELDR_AS_DATAFILE | PELDR_AS_DATAFILE_EXCLUSIVE | PELDR_AS_IMAGE_RESOURCE)
 
-/* ---- loading -----------------------------------------------------------------------------------
- */
+/* ---- loading ---- */
 
 static nt_status check_flags(uint32_t flags, struct pe_error *err)
 {
@@ -89,8 +88,7 @@ int peldr_close(peldr_module *module)
     return peldr_result(nt_ok(status) ? ldr_unload(module, err) : status);
 }
 
-/* ---- symbols -----------------------------------------------------------------------------------
- */
+/* ---- symbols ---- */
 
 static void *symbol(peldr_module *module, const char *name, uint16_t ordinal)
 {
@@ -117,8 +115,7 @@ void *peldr_sym_ordinal(peldr_module *module, uint16_t ordinal)
     return symbol(module, NULL, ordinal);
 }
 
-/* ---- the rest ----------------------------------------------------------------------------------
- */
+/* ---- the rest ---- */
 
 int peldr_add_directory(const char *path)
 {

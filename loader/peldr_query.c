@@ -7,8 +7,7 @@
 #include "loader/ldr/ldr.h"
 #include "loader/peldr_api.h"
 
-/* ---- modules -----------------------------------------------------------------------------------
- */
+/* ---- modules ---- */
 
 int peldr_module_info(peldr_module *module, struct peldr_module_info *out)
 {
@@ -48,8 +47,7 @@ peldr_module *peldr_module_at(uint64_t address)
     return ldr_find_by_address(address);
 }
 
-/* ---- regions -----------------------------------------------------------------------------------
- */
+/* ---- regions ---- */
 
 const char *peldr_protect_name(uint32_t protect)
 {
@@ -130,8 +128,7 @@ int peldr_query(uint64_t address, struct peldr_region *out)
     return 0;
 }
 
-/* ---- relocation --------------------------------------------------------------------------------
- */
+/* ---- relocation ---- */
 
 int peldr_relocation(peldr_module *module, struct peldr_relocation *out)
 {
@@ -159,8 +156,7 @@ int peldr_relocation(peldr_module *module, struct peldr_relocation *out)
     return 0;
 }
 
-/* ---- search and address space ------------------------------------------------------------------
- */
+/* ---- search and address space ---- */
 
 int peldr_resolve(const char *name, const char *importer_dir, uint16_t machine, char *resolved,
                   size_t resolved_size, char *searched, size_t searched_size)

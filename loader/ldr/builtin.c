@@ -147,8 +147,7 @@ void ldr_builtin_bind(const struct ldr_builtin *builtin, const struct pe_image *
             bind(&exports, &builtin->families[f].exports[i]);
 }
 
-/* ---- traps
- * --------------------------------------------------------------------------------------- */
+/* ---- traps ---- */
 
 static _Atomic(ldr_trap_handler) trap_handler;
 

@@ -46,8 +46,7 @@ struct writer {
     uint32_t fixup_count;
 };
 
-/* ---- layout
- * -------------------------------------------------------------------------------------- */
+/* ---- layout ---- */
 
 /* Takes `size` bytes at the next multiple of `align`; returns their start. */
 static uint64_t take(uint64_t *end, uint64_t size, uint32_t align)
@@ -101,8 +100,7 @@ static bool place(const struct ldr_builtin *builtin, const struct ldr_builtin_pl
     return image_size <= MAX_IMAGE;
 }
 
-/* ---- sequential fields
- * --------------------------------------------------------------------------- */
+/* ---- sequential fields ---- */
 
 struct cursor {
     struct pe_span bytes;
@@ -141,8 +139,7 @@ static struct cursor cursor_at(const struct writer *w, uint32_t offset)
     return (struct cursor){w->image.bytes, offset};
 }
 
-/* ---- headers
- * ------------------------------------------------------------------------------------- */
+/* ---- headers ---- */
 
 static uint32_t raw_size(const struct out_section *section)
 {
@@ -235,8 +232,7 @@ static void write_headers(const struct writer *w)
         put_section(&c, &at->data, false);
 }
 
-/* ---- code and exports
- * ---------------------------------------------------------------------------- */
+/* ---- code and exports ---- */
 
 static void add_fixup(struct writer *w, uint32_t rva)
 {
@@ -340,8 +336,7 @@ static void write_exports(struct writer *w)
     write_directory(w, module);
 }
 
-/* ---- fixups
- * -------------------------------------------------------------------------------------- */
+/* ---- fixups ---- */
 
 /* One block a page; an image without any still gets a block of padding, because an image with no
  * directory counts as not relocatable. */

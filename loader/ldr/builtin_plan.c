@@ -30,8 +30,7 @@ static nt_status refuse(const struct ldr_builtin *builtin, const char *name, uin
                    why);
 }
 
-/* ---- one export
- * ---------------------------------------------------------------------------------- */
+/* ---- one export ---- */
 
 static const char *export_fault(const struct ldr_builtin_export *export)
 {
@@ -65,8 +64,7 @@ static void append(struct ldr_builtin_plan *plan, const char *name,
         plan->string_size += strlen(export->forward) + 1;
 }
 
-/* ---- merging
- * ------------------------------------------------------------------------------------- */
+/* ---- merging ---- */
 
 /* By name; exports without one go last, by ordinal. */
 static int compare_exports(const void *a, const void *b)
@@ -122,8 +120,7 @@ static nt_status merge(const struct ldr_builtin *builtin,
     return STATUS_SUCCESS;
 }
 
-/* ---- ordinals
- * ------------------------------------------------------------------------------------ */
+/* ---- ordinals ---- */
 
 static nt_status assign_ordinals(const struct ldr_builtin *builtin, struct ldr_builtin_plan *plan,
                                  struct pe_error *err)

@@ -37,8 +37,7 @@ static bool call_entry(const struct ldr_module *module, uint32_t reason, bool re
     return (uint32_t)value != 0;
 }
 
-/* ---- attach ------------------------------------------------------------------------------------
- */
+/* ---- attach ---- */
 
 static bool run_attach(struct ldr_module *module)
 {
@@ -95,8 +94,7 @@ nt_status ldr_initialize(struct ldr_module *module, struct pe_error *err)
     return attach(module, err);
 }
 
-/* ---- detach ------------------------------------------------------------------------------------
- */
+/* ---- detach ---- */
 
 void ldr_detach(struct ldr_module *module, bool process_exit)
 {
@@ -110,8 +108,7 @@ void ldr_detach(struct ldr_module *module, bool process_exit)
     }
 }
 
-/* ---- all modules -------------------------------------------------------------------------------
- */
+/* ---- all modules ---- */
 
 struct snapshot {
     struct ldr_module **modules;

@@ -76,7 +76,7 @@ bool ldr_module_is_builtin(const struct ldr_module *module);
 int32_t ldr_module_references(const struct ldr_module *module); /* -1 = pinned */
 uint64_t ldr_module_entry_point(const struct ldr_module *module); /* 0 = none */
 
-/* ---- search ------------------------------------------------------------------------------------ */
+/* ---- search ---- */
 nt_status ldr_add_directory(const char *path, struct pe_error *err); /* user directories, host paths */
 nt_status ldr_set_dll_directory(const char *path); /* SetDllDirectory; NULL = default */
 void ldr_set_default_flags(uint32_t flags);        /* SetDefaultDllDirectories */
@@ -93,7 +93,7 @@ enum ldr_found ldr_resolve(const char *name, const char *importer_dir, uint32_t 
 /* The host DLL of an API-set contract, or NULL when `name` is none (ldr/apiset.c). */
 const char *ldr_apiset_host(const char *name);
 
-/* ---- threads (called by ke/) ------------------------------------------------------------------- */
+/* ---- threads (called by ke/) ---- */
 /* What the loader keeps per thread; lives inside ke's thread record. */
 struct ldr_thread {
     void **tls_field; /* &TEB.ThreadLocalStoragePointer */

@@ -23,8 +23,7 @@
     (LDR_ALTERED_SEARCH | LDR_SEARCH_DLL_LOAD_DIR | LDR_SEARCH_APPLICATION_DIR | \
      LDR_SEARCH_USER_DIRS | LDR_SEARCH_SYSTEM32 | LDR_SEARCH_DEFAULT_DIRS | LDR_PREFER_NATIVE)
 
-/* ---- the transaction ---------------------------------------------------------------------------
- */
+/* ---- the transaction ---- */
 
 static bool is_staged(const struct ldr_load *load, const struct ldr_module *module)
 {
@@ -114,8 +113,7 @@ nt_status ldr_load_seal(struct ldr_load *load, struct pe_error *err)
     return status;
 }
 
-/* ---- modules -----------------------------------------------------------------------------------
- */
+/* ---- modules ---- */
 
 /* A module that is on its way out, or whose entry point refused, cannot be had again. */
 static nt_status check_usable(const struct ldr_module *module, struct pe_error *err)
@@ -233,8 +231,7 @@ nt_status ldr_load_dependency(struct ldr_load *load, struct ldr_module *importer
     return status;
 }
 
-/* ---- the public function -----------------------------------------------------------------------
- */
+/* ---- the public function ---- */
 
 static void pin_reachable(struct ldr_module *module)
 {

@@ -19,8 +19,7 @@
 #include "loader/ldr/builtin_image.h"
 #include "loader/ldr/search.h"
 
-/* ---- files -------------------------------------------------------------------------------------
- */
+/* ---- files ---- */
 
 /* An absolute path with its directory's links followed; the file keeps the name it was found by. */
 static char *absolute_path(const char *path, char **directory)
@@ -72,8 +71,7 @@ static nt_status open_file(const char *path, struct ldr_located *out, struct mm_
     return STATUS_SUCCESS;
 }
 
-/* ---- the search --------------------------------------------------------------------------------
- */
+/* ---- the search ---- */
 
 static nt_status not_found(const char *name, char *searched, struct pe_error *err)
 {
@@ -127,8 +125,7 @@ static nt_status search(const struct ldr_load_options *options, const char *impo
     return status;
 }
 
-/* ---- all together ------------------------------------------------------------------------------
- */
+/* ---- all together ---- */
 
 static nt_status from_memory(const struct ldr_load_options *options, struct ldr_located *out,
                              struct pe_error *err)

@@ -2,8 +2,7 @@
  * Mapping and relocating one image (facts 2.1, 2.3).
  *
  * The preferred base is honoured when it is free. A view that lies elsewhere has its fixups applied
- * here, in user mode; without relocations the load is refused, with what holds the base. An image
- * based in kernel space goes to 0x10000 (behaviours, Relocations).
+ * here, in user mode; without relocations the load is refused, with what holds the base.
  */
 #include "loader/ldr/map.h"
 
@@ -14,10 +13,7 @@
 #include "loader/ldr/builtin_image.h"
 #include "loader/ldr/entry.h"
 
-#define LOWEST_BASE 0x10000u
-
-/* ---- machine -----------------------------------------------------------------------------------
- */
+/* ---- machine ---- */
 
 /* No entry point and nothing executable: such an image is data, whatever machine it names. */
 static bool is_code_free(struct mm_section *section)
@@ -47,23 +43,14 @@ static nt_status check_machine(struct mm_section *section, const char *name, uin
                    pe_machine_name(machine), pe_machine_name(LDR_HOST_MACHINE));
 }
 
-/* ---- where it goes -----------------------------------------------------------------------------
- */
-
-/* Preferred bases that no Windows process could give: 0, and kernel space. */
-static bool is_kernel_base(const struct pe_headers *h)
-{
-    uint64_t limit = h->pe32_plus ? 0x7ffffffe0000u : 0x80000000u;
-    return h->image_base == 0 || h->image_base >= limit;
-}
+/* ---- where it goes ---- */
 
 static nt_status map_view(struct ldr_module *module, struct mm_section *section, uint64_t base,
                           struct pe_error *err)
 {
     const struct pe_headers *h = mm_section_headers(section);
-    bool kernel_base = is_kernel_base(h) && base == 0;
     struct mm_map_options options = {
-        .base = kernel_base ? LOWEST_BASE : base,
+        .base = base,
         .exact = base != 0,
         .shared_fd = module->backing ? ob_backing_fd(module->backing) : -1,
         .below_4gib = !h->pe32_plus,
@@ -76,9 +63,6 @@ static nt_status map_view(struct ldr_module *module, struct mm_section *section,
     }
     if (mm_view_base(module->view) == h->image_base) {
         module->moved_because[0] = '\0';
-    } else if (kernel_base) {
-        snprintf(module->moved_because, sizeof module->moved_because,
-                 "0x%llx is no user-mode address", (unsigned long long)h->image_base);
     } else if (base) {
         snprintf(module->moved_because, sizeof module->moved_because, "0x%llx was asked for",
                  (unsigned long long)base);
@@ -86,8 +70,7 @@ static nt_status map_view(struct ldr_module *module, struct mm_section *section,
     return STATUS_SUCCESS;
 }
 
-/* ---- fixups ------------------------------------------------------------------------------------
- */
+/* ---- fixups ---- */
 
 struct fixup_policy {
     const struct mm_view *view;
@@ -134,8 +117,7 @@ static void stays_unrelocated(struct ldr_module *module)
     };
 }
 
-/* ---- images ------------------------------------------------------------------------------------
- */
+/* ---- images ---- */
 
 static nt_status create_section(const struct ldr_source *source, struct mm_section **out,
                                 struct pe_error *err)

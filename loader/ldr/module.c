@@ -41,8 +41,7 @@ bool ldr_lock_for_exit(void)
     return pthread_mutex_timedlock(&loader_lock, &deadline) == 0;
 }
 
-/* ---- names -------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 char *ldr_canonical_name(const char *name, uint32_t flags)
 {
@@ -57,8 +56,7 @@ char *ldr_canonical_name(const char *name, uint32_t flags)
     return full;
 }
 
-/* ---- look-up -----------------------------------------------------------------------------------
- */
+/* ---- look-up ---- */
 
 bool ldr_module_valid(const struct ldr_module *module)
 {
@@ -181,8 +179,7 @@ struct ldr_module *ldr_next(struct ldr_module *module)
     return found;
 }
 
-/* ---- life --------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 /* The path that images see: System32 for builtins, the Z: view of a file, else the bare name. */
 static uint16_t *windows_path_of(const char *name, const char *path, bool builtin)
@@ -300,8 +297,7 @@ void ldr_module_unneed(struct ldr_module *module, const struct ldr_module *other
     }
 }
 
-/* ---- accessors ---------------------------------------------------------------------------------
- */
+/* ---- accessors ---- */
 
 const char *ldr_module_name(const struct ldr_module *module)
 {

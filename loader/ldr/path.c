@@ -74,8 +74,7 @@ static bool host_path_dots(struct host_path *path, const char *name, size_t leng
     return true;
 }
 
-/* ---- host -> Windows
- * ----------------------------------------------------------------------------- */
+/* ---- host -> Windows ---- */
 
 static bool normalise_host(const char *host, struct host_path *path)
 {
@@ -107,8 +106,7 @@ size_t ldr_path_to_windows(const char *host, uint16_t *out, size_t size)
     return needed;
 }
 
-/* ---- finding a name
- * ------------------------------------------------------------------------------ */
+/* ---- finding a name ---- */
 
 static bool exists(const char *dir, const char *name)
 {
@@ -163,8 +161,7 @@ bool ldr_path_find(const char *dir, const char *name, char *out, size_t size)
     return true;
 }
 
-/* ---- Windows -> host
- * ----------------------------------------------------------------------------- */
+/* ---- Windows -> host ---- */
 
 /* \\?\ and \\.\ in either slash, and the NT form \??\ . */
 static bool has_device_prefix(const char *path)

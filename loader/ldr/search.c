@@ -60,8 +60,7 @@ static enum ldr_found found(struct search *s, const char *what, enum ldr_found k
     return kind;
 }
 
-/* ---- names
- * --------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 bool ldr_is_path(const char *name)
 {
@@ -108,8 +107,7 @@ static const char *name_fault(const char *name)
     return NULL;
 }
 
-/* ---- files
- * --------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 static bool is_file(const char *path)
 {
@@ -164,8 +162,7 @@ static enum ldr_found look_everywhere(struct search *s, const char *file, const 
     return result;
 }
 
-/* ---- bare names
- * ---------------------------------------------------------------------------------- */
+/* ---- bare names ---- */
 
 static enum ldr_found resolve_bare(struct search *s, const char *name, const char *importer_dir)
 {
@@ -188,8 +185,7 @@ static enum ldr_found resolve_bare(struct search *s, const char *name, const cha
     return result;
 }
 
-/* ---- names with a path
- * --------------------------------------------------------------------------- */
+/* ---- names with a path ---- */
 
 /* C:\Windows\System32 and SysWOW64 are where the builtin modules are. */
 static bool is_system_directory(const char *path, size_t length)

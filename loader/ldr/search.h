@@ -34,8 +34,7 @@ struct ldr_strings {
 bool ldr_strings_add(struct ldr_strings *list, const char *text, size_t length);
 void ldr_strings_free(struct ldr_strings *list);
 
-/* ---- names (no lock) ---------------------------------------------------------------------------
- */
+/* ---- names (no lock) ---- */
 bool ldr_is_path(const char *name);
 /* The part behind the last separator. */
 const char *ldr_base_name(const char *name);
@@ -46,8 +45,7 @@ const char *ldr_base_name(const char *name);
  */
 bool ldr_file_name(const char *name, uint32_t flags, char *out, size_t size);
 
-/* ---- directories -------------------------------------------------------------------------------
- */
+/* ---- directories ---- */
 /* The directory of the EXE; NULL = that of the host program again. The string is copied. */
 void ldr_search_set_application_dir(const char *dir);
 /* Never NULL. Valid until it is set again: for callers that hold the loader lock. */

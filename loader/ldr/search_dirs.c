@@ -51,8 +51,7 @@ void ldr_strings_free(struct ldr_strings *list)
     *list = (struct ldr_strings){0};
 }
 
-/* ---- settings
- * ------------------------------------------------------------------------------------ */
+/* ---- settings ---- */
 
 static char *host_program_dir(void)
 {
@@ -124,8 +123,7 @@ void ldr_set_default_flags(uint32_t flags)
     ldr_unlock();
 }
 
-/* ---- the order
- * ----------------------------------------------------------------------------------- */
+/* ---- the order ---- */
 
 static bool add_dir(struct ldr_strings *out, const char *dir)
 {

@@ -24,8 +24,7 @@
 static struct ldr_module *owners[SLOT_COUNT];
 static struct ldr_thread *threads;
 
-/* ---- blocks ------------------------------------------------------------------------------------
- */
+/* ---- blocks ---- */
 
 static void *block_create(const struct ldr_tls *tls)
 {
@@ -101,8 +100,7 @@ void ldr_thread_unregister(struct ldr_thread *thread)
     ldr_unlock();
 }
 
-/* ---- modules -----------------------------------------------------------------------------------
- */
+/* ---- modules ---- */
 
 /* An address that the (relocated) directory names, as an RVA; false when it is outside. */
 static bool inside(const struct ldr_module *module, uint64_t va, uint32_t len, uint32_t *rva)
