@@ -63,6 +63,33 @@ static void trim_utf8(char *text)
         text[len - 1 - back] = 0;
 }
 
+/* Length of the well-formed UTF-8 sequence at `s` (Unicode Standard, table 3-7); 0 for anything
+ * else and for control characters, which a terminal would obey. Lines may be broken. */
+static size_t printable_sequence(const unsigned char *s)
+{
+    size_t len = s[0] < 0xc2 ? 1 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+    if (len == 1)
+        return (s[0] >= 0x20 && s[0] < 0x7f) || s[0] == '\n';
+    for (size_t i = 1; i < len; i++)
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+    bool refused = (s[0] == 0xc2 && s[1] < 0xa0) || (s[0] == 0xe0 && s[1] < 0xa0) ||
+                   (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+                   (s[0] == 0xf4 && s[1] > 0x8f) || s[0] > 0xf4;
+    return refused ? 0 : len;
+}
+
+/* Sentences quote names from files, which may hold any byte: what is no text becomes '?'. */
+static void make_printable(char *text)
+{
+    while (*text) {
+        size_t len = printable_sequence((const unsigned char *)text);
+        if (len == 0)
+            *text = '?';
+        text += len ? len : 1;
+    }
+}
+
 static nt_status record(struct pe_error *err, nt_status status, const char *rule, const char *fmt,
                         va_list ap)
 {
@@ -72,6 +99,7 @@ static nt_status record(struct pe_error *err, nt_status status, const char *rule
     err->rule = rule;
     if (vsnprintf(err->text, sizeof(err->text), fmt, ap) >= (int)sizeof(err->text))
         trim_utf8(err->text);
+    make_printable(err->text);
     return status;
 }
 
@@ -103,6 +131,7 @@ void pe_error_prefix(struct pe_error *err, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(prefix, sizeof(prefix), fmt, ap);
     va_end(ap);
+    make_printable(prefix);
     size_t prefix_len = strlen(prefix), len = strlen(err->text);
     size_t room = sizeof(err->text) - 1 - prefix_len;
     bool cut = len > room;
