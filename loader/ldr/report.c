@@ -17,6 +17,10 @@ void ldr_report_add(struct ldr_report *report, nt_status status, const char *fmt
     int length = vsnprintf(report->text + report->length, room, fmt, args);
     va_end(args);
     bool fits = length >= 0 && (size_t)length + 1 < room;
+    /* A name from a file must not look like the next line. */
+    for (char *c = report->text + report->length; *c; c++) {
+        *c = *c == '\n' ? '?' : *c;
+    }
     /* A line that alone is too long is shown cut; later lines are not shown after a gap. */
     if (report->shown + 1 != report->count || (!fits && report->shown > 0)) {
         report->text[report->length] = '\0';
