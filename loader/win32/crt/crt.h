@@ -1,0 +1,16 @@
+/*
+ * The builtin C runtimes: msvcrt.dll, ucrtbase.dll (what the api-ms-win-crt-* API sets resolve to)
+ * and vcruntime140.dll / vcruntime140_1.dll.
+ *
+ * All of them are served from one set of function tables; which of those functions a DLL exports is
+ * decided by the list of names that Windows's DLL exports (crt/register.c).
+ */
+#ifndef WIN32_CRT_CRT_H
+#define WIN32_CRT_CRT_H
+
+#include "loader/win32/win32.h"
+
+/* Registers the C runtimes with ldr/. Idempotent. */
+void win32_crt_register(void);
+
+#endif
