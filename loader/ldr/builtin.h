@@ -1,11 +1,11 @@
 /*
  * Builtin modules: DLLs that peldr or the host program provides.
  *
- * A builtin is registered as a table of exports and, optionally, the full list of names that Windows
- * exports. When it is first needed a real PE image is written for it (headers, thunks, data, export
- * directory) and mapped like any other, so that code that walks PEB.Ldr and parses exports by hand
- * works. Names on the list without a function are bound to a trap that tells its name when called
- * (design, decision 9).
+ * A builtin is registered as a table of exports and, optionally, the full list of names that
+ * Windows exports. When it is first needed a real PE image is written for it (headers, thunks,
+ * data, export directory) and mapped like any other, so that code that walks PEB.Ldr and parses
+ * exports by hand works. Names on the list without a function are bound to a trap that tells its
+ * name when called (design, decision 9).
  *
  * ldr/ never includes win32/: win32_register() and the host API register here.
  */
@@ -22,27 +22,28 @@ enum ldr_export_kind {
     LDR_EXPORT_FORWARD,
 };
 
+/* One row of a table. A name or an ordinal may occur once in a module only. */
 struct ldr_builtin_export {
     const char *name;    /* NULL = by ordinal only */
-    uint16_t ordinal;    /* 0 = assigned in name order after the fixed ones */
+    uint16_t ordinal;    /* 0 = the next free one, in name order */
     uint8_t kind;        /* enum ldr_export_kind */
-    const void *address; /* FUNCTION: the host function, in the calling convention that images expect */
+    const void *address; /* FUNCTION: the host function, with the convention that images expect */
     const char *forward; /* FORWARD: "NTDLL.RtlAllocateHeap" */
     uint32_t size;       /* DATA: bytes to reserve in the image's .data */
     void **location;     /* DATA: receives the address of the reserved bytes once mapped */
 };
 
-#define LDR_FN(prefix, fn)                                                                         \
-    {                                                                                              \
-        .name = #fn, .kind = LDR_EXPORT_FUNCTION, .address = (const void *)prefix##fn              \
+#define LDR_FN(prefix, fn)                                                            \
+    {                                                                                 \
+        .name = #fn, .kind = LDR_EXPORT_FUNCTION, .address = (const void *)prefix##fn \
     }
-#define LDR_FWD(fn, target)                                                                        \
-    {                                                                                              \
-        .name = #fn, .kind = LDR_EXPORT_FORWARD, .forward = target                                 \
+#define LDR_FWD(fn, target)                                        \
+    {                                                              \
+        .name = #fn, .kind = LDR_EXPORT_FORWARD, .forward = target \
     }
-#define LDR_DATA(fn, bytes, where)                                                                 \
-    {                                                                                              \
-        .name = #fn, .kind = LDR_EXPORT_DATA, .size = bytes, .location = (void **)(where)          \
+#define LDR_DATA(fn, bytes, where)                                                        \
+    {                                                                                     \
+        .name = #fn, .kind = LDR_EXPORT_DATA, .size = bytes, .location = (void **)(where) \
     }
 
 /* One family of functions of a builtin (win32/kernel32/heap.c ...). */
@@ -52,20 +53,22 @@ struct ldr_builtin_family {
 };
 
 struct ldr_builtin {
-    const char *name;         /* "KERNEL32.dll", in Windows's spelling */
-    uint64_t preferred_base;  /* below 2 GiB, 64 KiB aligned; 0 = ldr chooses */
+    const char *name;        /* "KERNEL32.dll", in Windows's spelling */
+    uint64_t preferred_base; /* below 2 GiB, 64 KiB aligned; 0 = ldr chooses */
     const struct ldr_builtin_family *families;
     size_t family_count;
     const char *const *names; /* every name that Windows exports, sorted by strcmp; may be NULL */
     size_t name_count;
-    /* Called once after the image is mapped and DATA locations are filled, before anyone uses it. */
+    /* Called once after the image is mapped and DATA locations are filled, before anyone uses it.
+     */
     void (*attach)(void);
     /* Called at process exit in reverse order of attach, after every image's DLL_PROCESS_DETACH. */
     void (*detach)(void);
 };
 
 /* The struct and everything it points to must live as long as the process. Later registrations of
- * the same name replace earlier ones unless the module is loaded already (STATUS_OBJECT_NAME_COLLISION). */
+ * the same name replace earlier ones unless the module is loaded already
+ * (STATUS_OBJECT_NAME_COLLISION). */
 nt_status ldr_builtin_register(const struct ldr_builtin *builtin);
 
 /* Called by a trap; must not return. Set by ke/. */

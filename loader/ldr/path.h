@@ -14,8 +14,8 @@
 #include "pe/status.h"
 
 /* UTF-8 host path -> Windows path ("Z:\\home\\x") in UTF-16, NUL-terminated. Returns characters
- * needed without the NUL; nothing is written when `size` (in characters) is too small. A relative path
- * is taken from the current directory; "." and ".." are resolved in the text. 0 = longer than
+ * needed without the NUL; nothing is written when `size` (in characters) is too small. A relative
+ * path is taken from the current directory; "." and ".." are resolved in the text. 0 = longer than
  * PATH_MAX. */
 size_t ldr_path_to_windows(const char *host, uint16_t *out, size_t size);
 /*

@@ -135,7 +135,7 @@ static bool add_user_dirs(struct ldr_strings *out)
     bool ok = add_dir(out, settings.dll_directory);
     for (size_t i = 0; ok && i < settings.user.count; i++)
         ok = add_dir(out, settings.user.items[i]);
-    const char *path = getenv("PELDR_PATH");
+    const char *path = secure_getenv("PELDR_PATH");
     while (ok && path != NULL && *path != '\0') {
         size_t length = strcspn(path, ":");
         ok = length == 0 || ldr_strings_add(out, path, length);

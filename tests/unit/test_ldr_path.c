@@ -16,7 +16,7 @@
 #define assert_status(actual, expected) assert_int_equal((nt_status)(actual), (nt_status)(expected))
 
 /*
- * tree:  Data/Readme.TXT  Data/case  Data/Case  Data/dot.  link -> Data  file
+ * tree:  Data/Readme.TXT  Data/case in six spellings  Data/dot.  link -> Data  file
  */
 static int setup(void **state)
 {
@@ -26,6 +26,10 @@ static int setup(void **state)
     tempdir_write("Data/Readme.TXT", "r", 1);
     tempdir_write("Data/case", "", 0);
     tempdir_write("Data/Case", "", 0);
+    tempdir_write("Data/cAse", "", 0);
+    tempdir_write("Data/caSe", "", 0);
+    tempdir_write("Data/casE", "", 0);
+    tempdir_write("Data/cASe", "", 0);
     tempdir_write("Data/dot.", "", 0);
     tempdir_write("Data/a\\b", "", 0);
     tempdir_write("Data/we:rd?", "", 0);
