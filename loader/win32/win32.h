@@ -1,5 +1,6 @@
 /*
- * The builtin modules. One file a family of functions; each family is a table of ldr_builtin_export.
+ * The builtin modules. One file a family of functions; each family is a table of
+ * ldr_builtin_export.
  */
 #ifndef WIN32_WIN32_H
 #define WIN32_WIN32_H
@@ -12,8 +13,8 @@
 void win32_register(void);
 
 /* Full export lists, generated from win32/names/<dll>.txt at build time, sorted by strcmp. */
-#define WIN32_NAMES(dll)                                                                           \
-    extern const char *const win32_names_##dll[];                                                  \
+#define WIN32_NAMES(dll)                          \
+    extern const char *const win32_names_##dll[]; \
     extern const size_t win32_names_##dll##_count
 WIN32_NAMES(kernel32);
 WIN32_NAMES(kernelbase);

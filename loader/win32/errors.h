@@ -1,0 +1,131 @@
+/*
+ * Win32 error codes, and the one place that translates errno and NTSTATUS into them.
+ *
+ * Names and values are those of Microsoft's "System Error Codes" pages.
+ */
+#ifndef WIN32_ERRORS_H
+#define WIN32_ERRORS_H
+
+#include <stdint.h>
+
+#include "pe/status.h"
+
+enum win32_error {
+    ERROR_SUCCESS = 0,
+    ERROR_INVALID_FUNCTION = 1,
+    ERROR_FILE_NOT_FOUND = 2,
+    ERROR_PATH_NOT_FOUND = 3,
+    ERROR_TOO_MANY_OPEN_FILES = 4,
+    ERROR_ACCESS_DENIED = 5,
+    ERROR_INVALID_HANDLE = 6,
+    ERROR_NOT_ENOUGH_MEMORY = 8,
+    ERROR_INVALID_DATA = 13,
+    ERROR_OUTOFMEMORY = 14,
+    ERROR_INVALID_DRIVE = 15,
+    ERROR_CURRENT_DIRECTORY = 16,
+    ERROR_NOT_SAME_DEVICE = 17,
+    ERROR_NO_MORE_FILES = 18,
+    ERROR_WRITE_PROTECT = 19,
+    ERROR_NOT_READY = 21,
+    ERROR_SEEK = 25,
+    ERROR_WRITE_FAULT = 29,
+    ERROR_GEN_FAILURE = 31,
+    ERROR_SHARING_VIOLATION = 32,
+    ERROR_LOCK_VIOLATION = 33,
+    ERROR_HANDLE_EOF = 38,
+    ERROR_NOT_SUPPORTED = 50,
+    ERROR_FILE_EXISTS = 80,
+    ERROR_INVALID_PARAMETER = 87,
+    ERROR_BROKEN_PIPE = 109,
+    ERROR_DISK_FULL = 112,
+    ERROR_CALL_NOT_IMPLEMENTED = 120,
+    ERROR_SEM_TIMEOUT = 121,
+    ERROR_INSUFFICIENT_BUFFER = 122,
+    ERROR_INVALID_NAME = 123,
+    ERROR_INVALID_LEVEL = 124,
+    ERROR_MOD_NOT_FOUND = 126,
+    ERROR_PROC_NOT_FOUND = 127,
+    ERROR_NEGATIVE_SEEK = 131,
+    ERROR_DIR_NOT_EMPTY = 145,
+    ERROR_NOT_LOCKED = 158,
+    ERROR_BAD_ARGUMENTS = 160,
+    ERROR_BUSY = 170,
+    ERROR_ALREADY_EXISTS = 183,
+    ERROR_INVALID_ORDINAL = 182,
+    ERROR_BAD_EXE_FORMAT = 193,
+    ERROR_ENVVAR_NOT_FOUND = 203,
+    ERROR_FILENAME_EXCED_RANGE = 206,
+    ERROR_NO_DATA = 232,
+    ERROR_MORE_DATA = 234,
+    ERROR_DIRECTORY = 267,
+    ERROR_NOT_OWNER = 288,
+    ERROR_MR_MID_NOT_FOUND = 317,
+    ERROR_INVALID_ADDRESS = 487,
+    ERROR_OPERATION_ABORTED = 995,
+    ERROR_IO_INCOMPLETE = 996,
+    ERROR_NOACCESS = 998,
+    ERROR_STACK_OVERFLOW = 1001,
+    ERROR_INVALID_FLAGS = 1004,
+    ERROR_FILE_INVALID = 1006,
+    ERROR_NO_UNICODE_TRANSLATION = 1113,
+    ERROR_DLL_INIT_FAILED = 1114,
+    ERROR_IO_DEVICE = 1117,
+    ERROR_OLD_WIN_VERSION = 1150,
+    ERROR_NOT_FOUND = 1168,
+    ERROR_USER_MAPPED_FILE = 1224,
+    ERROR_NO_SYSTEM_RESOURCES = 1450,
+    ERROR_INVALID_USER_BUFFER = 1784,
+    ERROR_RESOURCE_DATA_NOT_FOUND = 1812,
+    ERROR_RESOURCE_TYPE_NOT_FOUND = 1813,
+    ERROR_RESOURCE_NAME_NOT_FOUND = 1814,
+    ERROR_RESOURCE_LANG_NOT_FOUND = 1815,
+    ERROR_CANT_RESOLVE_FILENAME = 1921,
+    ERROR_NOT_ALL_ASSIGNED = 1300,
+    APPMODEL_ERROR_NO_PACKAGE = 15700,
+};
+
+/* NTSTATUS values that pe/status.h has no use for. */
+enum win32_status {
+    STATUS_PENDING = 0x00000103,
+    STATUS_BUFFER_OVERFLOW = (int)0x80000005,
+    STATUS_INVALID_INFO_CLASS = (int)0xC0000003,
+    STATUS_INFO_LENGTH_MISMATCH = (int)0xC0000004,
+    STATUS_INVALID_DEVICE_REQUEST = (int)0xC0000010,
+    STATUS_NO_SUCH_DEVICE = (int)0xC000000E,
+    STATUS_PRIVILEGE_NOT_HELD = (int)0xC0000061,
+    STATUS_MEDIA_WRITE_PROTECTED = (int)0xC00000A2,
+    STATUS_NOT_SAME_DEVICE = (int)0xC00000D4,
+    STATUS_DIRECTORY_NOT_EMPTY = (int)0xC0000101,
+    STATUS_NOT_A_DIRECTORY = (int)0xC0000103,
+    STATUS_NAME_TOO_LONG = (int)0xC0000106,
+    STATUS_TOO_MANY_OPENED_FILES = (int)0xC000011F,
+    STATUS_PIPE_BROKEN = (int)0xC000014B,
+    STATUS_PIPE_EMPTY = (int)0xC00000D9,
+    STATUS_PIPE_CLOSING = (int)0xC00000B1,
+    STATUS_IO_DEVICE_ERROR = (int)0xC0000185,
+    STATUS_INVALID_USER_BUFFER = (int)0xC00000E8,
+    STATUS_CANNOT_DELETE = (int)0xC0000121,
+    STATUS_REPARSE_LOOP = (int)0xC0000280,
+    STATUS_PROCEDURE_NOT_FOUND = (int)0xC000007A,
+    STATUS_VARIABLE_NOT_FOUND = (int)0xC0000100,
+    STATUS_NOT_FOUND = (int)0xC0000225,
+    STATUS_RESOURCE_LANG_NOT_FOUND = (int)0xC0000204,
+};
+
+/* What a failed system call means to an image. */
+nt_status win32_status_of_errno(int host_errno);
+uint32_t win32_error_of_errno(int host_errno);
+/* RtlNtStatusToDosError: pe/status.h's table and the values above. */
+uint32_t win32_error_of_status(nt_status status);
+/* The system's message for a Win32 error, without line end; NULL when there is none. */
+const char *win32_error_text(uint32_t error);
+
+/* Sets the thread's last error. Both return 0 (FALSE), so that `return win32_fail(...)` reads well.
+ */
+int win32_fail(uint32_t error);
+int win32_fail_errno(int host_errno);
+void *win32_fail_null(uint32_t error);
+/* True for a success; else sets the last error. */
+int win32_result(nt_status status);
+
+#endif

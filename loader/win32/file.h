@@ -1,0 +1,110 @@
+/*
+ * File objects: a host file descriptor behind a handle, with the rights and sharing of NT.
+ *
+ * Shared by KERNEL32, NTDLL and the C runtimes. Sharing modes are kept among the handles of this
+ * process; other processes are not denied anything.
+ */
+#ifndef WIN32_FILE_H
+#define WIN32_FILE_H
+
+#include "loader/ob/object.h"
+#include "loader/win32/types.h"
+
+enum {
+    GENERIC_ALL = 0x10000000,
+    GENERIC_EXECUTE = 0x20000000,
+    GENERIC_WRITE = 0x40000000,
+    FILE_READ_DATA = 0x1,
+    FILE_WRITE_DATA = 0x2,
+    FILE_APPEND_DATA = 0x4,
+    FILE_EXECUTE = 0x20,
+    FILE_READ_ATTRIBUTES = 0x80,
+    FILE_WRITE_ATTRIBUTES = 0x100,
+    FILE_DELETE = 0x10000,
+    FILE_ALL_ACCESS = 0x1F01FF,
+    FILE_GENERIC_READ = 0x120089,
+    FILE_GENERIC_WRITE = 0x120116,
+    FILE_GENERIC_EXECUTE = 0x1200A0,
+};
+#define GENERIC_READ 0x80000000u
+
+enum { FILE_SHARE_READ = 1, FILE_SHARE_WRITE = 2, FILE_SHARE_DELETE = 4 };
+enum { CREATE_NEW = 1, CREATE_ALWAYS, OPEN_EXISTING, OPEN_ALWAYS, TRUNCATE_EXISTING };
+enum {
+    FILE_ATTRIBUTE_READONLY = 0x1,
+    FILE_ATTRIBUTE_HIDDEN = 0x2,
+    FILE_ATTRIBUTE_SYSTEM = 0x4,
+    FILE_ATTRIBUTE_DIRECTORY = 0x10,
+    FILE_ATTRIBUTE_ARCHIVE = 0x20,
+    FILE_ATTRIBUTE_NORMAL = 0x80,
+    FILE_ATTRIBUTE_TEMPORARY = 0x100,
+    FILE_FLAG_OPEN_REPARSE_POINT = 0x00200000,
+    FILE_FLAG_BACKUP_SEMANTICS = 0x02000000,
+    FILE_FLAG_DELETE_ON_CLOSE = 0x04000000,
+    FILE_FLAG_OVERLAPPED = 0x40000000,
+};
+#define FILE_FLAG_WRITE_THROUGH 0x80000000u
+enum { FILE_TYPE_UNKNOWN, FILE_TYPE_DISK, FILE_TYPE_CHAR, FILE_TYPE_PIPE };
+
+struct win32_file {
+    struct ob_object object;
+    int fd;
+    bool owns_fd;
+    bool directory;
+    bool delete_on_close; /* FILE_FLAG_DELETE_ON_CLOSE, or FileDispositionInfo */
+    uint8_t type;         /* FILE_TYPE_* */
+    uint32_t access;      /* FILE_* rights that the first handle was granted */
+    uint32_t share, flags;
+    uint64_t dev, ino;
+    char *path;              /* host path; NULL for pipes and standard streams */
+    struct win32_file *next; /* open files of this process */
+};
+
+extern const struct ob_type win32_file_type;
+
+struct win32_open {
+    uint32_t access, share, disposition, flags; /* flags: attributes and FILE_FLAG_* */
+    bool inherit;
+    bool want_directory; /* NtCreateFile's FILE_DIRECTORY_FILE: refuse files */
+};
+
+/* CreateFile without its last errors; `*existed` says whether the file was there before. */
+nt_status win32_file_open(const WCHAR *name, const struct win32_open *how, HANDLE *out,
+                          bool *existed);
+/* A handle for a descriptor; closed with the last handle when `owns_fd`. INVALID_HANDLE_VALUE = no
+ * memory. */
+HANDLE win32_file_from_fd(int fd, uint32_t access, bool owns_fd);
+/*
+ * The file behind a handle that grants all of `access` (0 = any), with a reference. The standard
+ * pseudo handles are the caller's business.
+ */
+nt_status win32_file_get(HANDLE handle, uint32_t access, struct win32_file **out);
+void win32_file_put(struct win32_file *file);
+
+/*
+ * Both transfer at `*offset`, or at the file's own position when `offset` is NULL. Reading returns
+ * STATUS_END_OF_FILE at the end of a disk file and STATUS_PIPE_BROKEN at the end of a pipe.
+ */
+nt_status win32_file_read(struct win32_file *file, void *buffer, uint32_t size,
+                          const uint64_t *offset, uint32_t *done);
+nt_status win32_file_write(struct win32_file *file, const void *buffer, uint32_t size,
+                           const uint64_t *offset, uint32_t *done);
+
+/* What Windows tells of a file. Times in 100 ns since 1601. */
+struct win32_file_info {
+    uint32_t attributes;
+    int64_t creation, access, write, change;
+    uint64_t size, allocation;
+    uint32_t links;
+    uint64_t dev, ino;
+    bool directory;
+};
+/* By descriptor (`path` NULL), or by host path (following symbolic links, dangling ones as
+ * themselves). */
+nt_status win32_file_info(int fd, const char *path, struct win32_file_info *out);
+/* Deletes by host path: sharing rules, read-only attribute. */
+nt_status win32_file_delete(const char *path);
+/* STATUS_SHARING_VIOLATION when an open handle denies `access` to that file. */
+nt_status win32_file_check_share(const char *path, uint32_t access);
+
+#endif

@@ -1,0 +1,32 @@
+/*
+ * The families of KERNEL32.dll: one file each, named kernel32/<family>.c, that defines
+ *     const struct ldr_builtin_export kernel32_<family>_exports[];
+ *     const size_t kernel32_<family>_count;
+ * KERNELBASE.dll exports the same functions (register.c).
+ */
+#ifndef WIN32_KERNEL32_FAMILIES_H
+#define WIN32_KERNEL32_FAMILIES_H
+
+#include "loader/ldr/builtin.h"
+#include "loader/win32/types.h"
+#include "loader/win32/win32.h"
+
+#define KERNEL32_FAMILIES(X) \
+    X(heap)                  \
+    X(localmem)              \
+    X(codepage)              \
+    X(string)                \
+    X(handle)                \
+    X(file)                  \
+    X(fileinfo)              \
+    X(find)                  \
+    X(path)                  \
+    X(env)
+
+#define KERNEL32_DECLARE(family)                                          \
+    extern const struct ldr_builtin_export kernel32_##family##_exports[]; \
+    extern const size_t kernel32_##family##_count;
+KERNEL32_FAMILIES(KERNEL32_DECLARE)
+#undef KERNEL32_DECLARE
+
+#endif

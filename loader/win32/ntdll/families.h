@@ -1,0 +1,28 @@
+/*
+ * The families of NTDLL.dll: one file each, named ntdll/<family>.c, that defines
+ *     const struct ldr_builtin_export ntdll_<family>_exports[];
+ *     const size_t ntdll_<family>_count;
+ */
+#ifndef WIN32_NTDLL_FAMILIES_H
+#define WIN32_NTDLL_FAMILIES_H
+
+#include "loader/ldr/builtin.h"
+#include "loader/win32/types.h"
+#include "loader/win32/win32.h"
+
+#define NTDLL_FAMILIES(X) X(heap)
+
+#define NTDLL_DECLARE(family)                                          \
+    extern const struct ldr_builtin_export ntdll_##family##_exports[]; \
+    extern const size_t ntdll_##family##_count;
+NTDLL_FAMILIES(NTDLL_DECLARE)
+#undef NTDLL_DECLARE
+
+/* A system service under both of its names: NtClose and ZwClose are one function in user mode. */
+#define NT_ZW(fn)                                                                         \
+    {.name = "Nt" #fn, .kind = LDR_EXPORT_FUNCTION, .address = (const void *)nt_Nt##fn},  \
+    {                                                                                     \
+        .name = "Zw" #fn, .kind = LDR_EXPORT_FUNCTION, .address = (const void *)nt_Nt##fn \
+    }
+
+#endif

@@ -1,0 +1,90 @@
+/*
+ * What images find in the PEB beyond what ke/ writes: process heap, standard handles, environment;
+ * and the object that stands for this process (win32/process.h).
+ */
+#include "loader/win32/process.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include "loader/ke/ke.h"
+#include "loader/ke/teb.h"
+#include "loader/win32/errors.h"
+#include "loader/win32/file.h"
+#include "loader/win32/heap.h"
+
+static void destroy_nothing(struct ob_object *object)
+{
+}
+
+/* A process is signaled once it has ended; nobody inside can see that. */
+static bool never_signaled(struct ob_object *object, uint32_t thread_id)
+{
+    return false;
+}
+
+static bool not_acquired(struct ob_object *object, uint32_t thread_id)
+{
+    return false;
+}
+
+const struct ob_type win32_process_type = {
+    .name = "Process",
+    .destroy = destroy_nothing,
+    .signaled = never_signaled,
+    .acquired = not_acquired,
+};
+
+static struct ob_object *process_object;
+static pthread_once_t process_object_once = PTHREAD_ONCE_INIT;
+
+static void make_process_object(void)
+{
+    process_object = ob_object_create(&win32_process_type, sizeof(*process_object));
+}
+
+struct ob_object *win32_process_object(void)
+{
+    pthread_once(&process_object_once, make_process_object);
+    if (process_object)
+        ob_object_ref(process_object);
+    return process_object;
+}
+
+bool win32_is_this_process(HANDLE process)
+{
+    struct ob_object *object;
+    if (process == CURRENT_PROCESS)
+        return true;
+    nt_status status = ob_handle_get(win32_ob_handle(process), &win32_process_type, &object, NULL);
+    if (!nt_ok(status))
+        return win32_fail(ERROR_INVALID_HANDLE);
+    ob_object_unref(object);
+    return true;
+}
+
+/* The host's streams stay the host's: their descriptors are not closed with the handles. */
+static HANDLE standard_handle(int fd, uint32_t access)
+{
+    HANDLE handle = win32_file_from_fd(fd, access, false);
+    return handle == INVALID_HANDLE_VALUE ? NULL : handle;
+}
+
+static void setup(void)
+{
+    struct ke_peb *peb = ke_peb();
+    peb->ProcessHeap = win32_process_heap();
+    if (!peb->ProcessParameters->StandardOutput) {
+        HANDLE in = standard_handle(STDIN_FILENO, GENERIC_READ);
+        HANDLE out = standard_handle(STDOUT_FILENO, GENERIC_WRITE);
+        HANDLE err = standard_handle(STDERR_FILENO, GENERIC_WRITE);
+        ke_process_set_std_handles(win32_ob_handle(in), win32_ob_handle(out), win32_ob_handle(err));
+    }
+    win32_environment_install();
+}
+
+void win32_process_setup(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, setup);
+}

@@ -1,0 +1,39 @@
+/*
+ * The process as the builtin modules set it up: process object, standard handles, environment.
+ */
+#ifndef WIN32_PROCESS_H
+#define WIN32_PROCESS_H
+
+#include "loader/ob/object.h"
+#include "loader/win32/types.h"
+
+/* The object behind OpenProcess(own id) and duplicated process handles; never signaled here. */
+extern const struct ob_type win32_process_type;
+/* A new reference to it, or NULL without memory. */
+struct ob_object *win32_process_object(void);
+/* Is it a handle (real or pseudo) of this process? Sets ERROR_INVALID_HANDLE when not. */
+bool win32_is_this_process(HANDLE process);
+
+/*
+ * Fills what images read from the PEB (process heap, standard handles, environment). Idempotent and
+ * thread-safe; the builtin modules call it when they are attached.
+ */
+void win32_process_setup(void);
+
+/*
+ * The environment (environment.c): a block of NUL-terminated "NAME=value" strings with one more NUL
+ * at the end, which PEB.ProcessParameters.Environment points to. It starts as the host's, with PATH
+ * in Windows's form and what every Windows process has.
+ */
+void win32_environment_install(void);
+/* Sets (`value` NULL: deletes) a variable. Returns a Win32 error. */
+uint32_t win32_setenv(const WCHAR *name, const WCHAR *value);
+/*
+ * A variable of the process environment: malloc'ed, NULL when it is not set (or there is no
+ * memory). Names compare without case.
+ */
+WCHAR *win32_getenv(const WCHAR *name, size_t name_length);
+/* A copy of the whole block, malloc'ed; `units` (may be NULL) counts both NULs at the end. */
+WCHAR *win32_environment_copy(size_t *units);
+
+#endif
