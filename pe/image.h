@@ -148,6 +148,12 @@ struct pe_image {
      * because the mapped header page may not hold it (facts: behaviours, Headers). Empty otherwise.
      */
     struct pe_span file_headers;
+    /*
+     * PE_LAYOUT_MAPPED only: how many of the `len` bytes at `rva` may be read at this moment, for a
+     * view whose pages have protections; others are not part of the image then. NULL = all.
+     */
+    uint32_t (*readable)(const void *view, uint32_t rva, uint32_t len);
+    const void *view;
     bool sections_rise; /* set by pe_open(): lookups may search the section table by halves */
 };
 

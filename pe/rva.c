@@ -51,16 +51,30 @@ static void file_piece(const struct pe_image *image, uint32_t rva, uint64_t limi
     }
 }
 
+/* Asking for more than a string at a time would only cost time. */
+#define READABLE_AT_ONCE (PE_MAX_NAME + PE_PAGE_SIZE)
+
+static void mapped_piece(const struct pe_image *image, uint32_t rva, uint64_t limit,
+                         struct piece *p)
+{
+    cut(p, 0, image->bytes.size, limit, rva);
+    if (image->readable)
+        p->backed =
+            image->readable(image->view, rva, (uint32_t)min_u64(p->backed, READABLE_AT_ONCE));
+}
+
 static bool piece_at(const struct pe_image *image, uint32_t rva, struct piece *p)
 {
     uint64_t limit = pe_limit(image);
     if (rva >= limit)
         return false;
-    if (image->layout == PE_LAYOUT_MAPPED || pe_is_flat(image))
+    if (image->layout == PE_LAYOUT_MAPPED)
+        mapped_piece(image, rva, limit, p);
+    else if (pe_is_flat(image))
         cut(p, 0, image->bytes.size, limit, rva);
     else
         file_piece(image, rva, limit, p);
-    return true;
+    return p->backed || p->zero;
 }
 
 bool pe_rva_copy(const struct pe_image *image, uint32_t rva, void *dst, uint32_t len)

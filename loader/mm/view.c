@@ -55,20 +55,22 @@ bool mm_view_is_shared(const struct mm_view *view, uint32_t rva, uint32_t len)
     return len != 0 && mm_view_has_attr(view, rva, len, MM_ATTR_SHARED);
 }
 
+uint32_t mm_view_readable_run(const void *user, uint32_t rva, uint32_t len)
+{
+    const struct mm_view *view = user;
+    uint64_t end, page = page_span(view, rva, len, &end), readable;
+
+    mm_ranges_read_lock();
+    while (page < end && (view->open || (mm_attr_prot(view->range.attr[page]) & PROT_READ) != 0))
+        page++;
+    mm_ranges_unlock();
+    readable = page * MM_PAGE > rva ? page * MM_PAGE - rva : 0;
+    return readable < len ? (uint32_t)readable : len;
+}
+
 bool mm_view_readable(const struct mm_view *view, uint32_t rva, uint32_t len)
 {
-    uint64_t end, page;
-    bool readable;
-
-    if (rva > view->range.size || len > view->range.size - rva)
-        return false;
-    page = page_span(view, rva, len, &end);
-    mm_ranges_read_lock();
-    readable = true;
-    for (; page < end && readable && !view->open; page++)
-        readable = (mm_attr_prot(view->range.attr[page]) & PROT_READ) != 0;
-    mm_ranges_unlock();
-    return readable;
+    return mm_view_readable_run(view, rva, len) == len;
 }
 
 /* Maps the object's own content over the shared pages of [page, end). Lock held for writing. */

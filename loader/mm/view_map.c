@@ -183,6 +183,8 @@ static void bind_image(struct mm_view *view)
     view->image = view->section->image;
     view->image.bytes = bytes;
     view->image.layout = PE_LAYOUT_MAPPED;
+    view->image.readable = mm_view_readable_run;
+    view->image.view = view;
     if (!nt_ok(pe_open(bytes, PE_LAYOUT_MAPPED, &mapped, NULL)) ||
         mapped.h.pe32_plus != view->image.h.pe32_plus)
         return;

@@ -17,6 +17,8 @@ struct mm_view {
 
 /* True when a page of [rva, rva+len) has one of the attribute `bits`; takes the region lock. */
 bool mm_view_has_attr(const struct mm_view *view, uint32_t rva, uint32_t len, uint8_t bits);
+/* How many of the `len` bytes at `rva` may be read now: pe_image.readable of the view's image. */
+uint32_t mm_view_readable_run(const void *view, uint32_t rva, uint32_t len);
 /* Makes the mapped header of an open view show `base`; `in_object`: for everyone, if still
  * possible. */
 void mm_view_show_base(struct mm_view *view, uint64_t base, bool in_object);
