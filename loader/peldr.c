@@ -130,6 +130,14 @@ int peldr_attach_thread(void)
     return peldr_result(peldr_enter(&err));
 }
 
+/* The entry point of a program, under the gate: it may come back with any register destroyed. */
+static uint32_t WINAPI_DEF start_program(void *exe)
+{
+    uint64_t entry = ldr_module_entry_point(exe);
+    /* RtlUserThreadStart hands the PEB to a program's entry point. */
+    return (uint32_t)ldr_gate_call((uintptr_t)entry, (uintptr_t)ke_peb(), 0, 0);
+}
+
 int peldr_run(peldr_module *exe, int argc, char *const *argv)
 {
     struct pe_error *err;
@@ -146,9 +154,7 @@ int peldr_run(peldr_module *exe, int argc, char *const *argv)
     if (peldr_result(status) != 0) {
         return -1;
     }
-    /* RtlUserThreadStart hands the PEB to a program's entry point. */
-    uintptr_t value =
-        ldr_gate_call((uintptr_t)ldr_module_entry_point(exe), (uintptr_t)ke_peb(), 0, 0);
+    uint32_t value = ke_run(start_program, exe);
     ldr_process_detach();
     return (int)value;
 }

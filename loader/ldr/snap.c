@@ -99,7 +99,9 @@ static struct ldr_module *load_exporter(struct ldr_load *load, struct ldr_module
     if (nt_ok(status)) {
         return exporter;
     }
-    ldr_report_add(&load->report, status, "%s -> %s: %s", module->name, dll, why.text);
+    /* Several importers may miss one DLL: the directories are told once. */
+    const char *text = strstr(load->report.text, why.text) ? "see above" : why.text;
+    ldr_report_add(&load->report, status, "%s -> %s (%s)", module->name, dll, text);
     return NULL;
 }
 
