@@ -47,7 +47,7 @@ dll() { # NAME SOURCE CFLAGS MSVC_LINK_OPTIONS GNU_LINK_OPTIONS
         lld-link /nologo /dll /machine:$machine /nodefaultlib /entry:DllMain $safeseh \
             /out:"$out/$name.dll" /implib:"$work/$name.dll.lib" $object $msvc
     else
-        $gcc -shared -o "$out/$name.dll" $object -Wl,--out-implib,"$work/$name.dll.lib" $gnu
+        $gcc -shared -static-libgcc -o "$out/$name.dll" $object -Wl,--out-implib,"$work/$name.dll.lib" $gnu
     fi
 }
 
@@ -69,7 +69,7 @@ importlib kernel32.dll LoadLibraryA@4 GetModuleHandleA@4 GetProcAddress@8 GetStd
 importlib api-ms-win-crt-string-l1-1-0.dll strlen strrchr
 kernel32=$work/kernel32.dll.lib
 
-dll basic basic/basic.c '' '' ''
+dll basic basic/basic.c '' /export:subtract_stdcall -Wl,--kill-at
 dll shared shared/shared.c '' '' ''
 
 # The same /BASE twice, with and without fixups, and one that nobody else wants.
@@ -97,8 +97,14 @@ dll hen cycle/hen.c '' "$(lib egg)" "$(lib egg)"
 
 dll ordinal ordinal/ordinal.c '' "/def:$src/ordinal/ordinal.def" "$src/ordinal/ordinal.def"
 dll byordinal ordinal/byordinal.c '' "$(lib ordinal)" "$(lib ordinal)"
-dll forward forward/forward.c '' "/def:$src/forward/forward.def" "$src/forward/forward.def"
-dll forward2 forward/forward.c '' "/def:$src/forward/forward2.def" "$src/forward/forward2.def"
+# Options, not the .def files, for lld-link: it decorates the targets that a .def file names on i386.
+dll forward forward/forward.c '' "/export:own /export:low_value=low.low_value
+    /export:twice=forward2.low_again /export:by_ordinal=ordinal.#7
+    /export:GetTickCount=KERNEL32.GetTickCount /export:nowhere=low.no_such_function" \
+    "$src/forward/forward.def"
+dll forward2 forward/forward.c '' "/export:low_again=low.low_value
+    /export:round=forward2.round_again /export:round_again=forward2.round" \
+    "$src/forward/forward2.def"
 
 dll tls tls/tls.c '' '' ''
 dll refuse refuse/refuse.c '' '' ''

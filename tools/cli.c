@@ -39,6 +39,13 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* What is left belongs to the image: "-5" is a number there, not an option. */
+static void take_rest(struct cli *cli, struct argp_state *state)
+{
+    while (state->next < state->argc)
+        cli->args[cli->count++] = state->argv[state->next++];
+}
+
 static error_t parse_own(int key, char *arg, struct argp_state *state)
 {
     struct parse *parse = state->input;
@@ -50,13 +57,9 @@ static error_t parse_own(int key, char *arg, struct argp_state *state)
     case ARGP_KEY_ARG:
         if (spec->max_args >= 0 && (int)state->arg_num >= spec->max_args)
             argp_error(state, "too many arguments: %s", arg);
-        if (spec->max_args < 0 && parse->cli->count == spec->min_args)
-            return ARGP_ERR_UNKNOWN; /* the image's own: left to ARGP_KEY_ARGS */
         parse->cli->args[parse->cli->count++] = arg;
-        return 0;
-    case ARGP_KEY_ARGS:
-        while (state->next < state->argc)
-            parse->cli->args[parse->cli->count++] = state->argv[state->next++];
+        if (spec->max_args < 0 && parse->cli->count == spec->min_args)
+            take_rest(parse->cli, state);
         return 0;
     case ARGP_KEY_END:
         if (parse->cli->count < spec->min_args)

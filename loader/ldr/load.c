@@ -149,9 +149,7 @@ static nt_status check_program(const struct ldr_module *module, struct pe_error 
 /* The directory of the program is searched for what it imports (facts 3.2). */
 static void set_application_dir(const struct ldr_module *program)
 {
-    const char *slash = strrchr(program->path, '/');
-    size_t length = slash && slash > program->path ? (size_t)(slash - program->path) : 1;
-    char *directory = slash ? strndup(program->path, length) : NULL;
+    char *directory = ldr_directory_of(program->path);
     ldr_search_set_application_dir(directory);
     free(directory);
 }

@@ -21,6 +21,12 @@
 
 /* ---- files ---- */
 
+char *ldr_directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, slash > path ? (size_t)(slash - path) : 1) : NULL;
+}
+
 /* An absolute path with its directory's links followed; the file keeps the name it was found by. */
 static char *absolute_path(const char *path, char **directory)
 {

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "loader/ldr/load.h"
+#include "loader/ldr/locate.h"
 #include "pe/exports.h"
 
 #define MAX_FORWARDS  64u
@@ -99,7 +100,9 @@ nt_status ldr_bind(struct ldr_load *load, struct ldr_module *module, struct ldr_
 static nt_status bind_and_initialize(struct ldr_module *module, struct ldr_want want,
                                      uint64_t *address, struct pe_error *err)
 {
-    struct ldr_load load = {0};
+    /* What it forwards to may lie beside it, as what it imports may (ldr/search.h). */
+    char *directory = ldr_directory_of(module->path);
+    struct ldr_load load = {.directory = directory};
     bool forwarded;
     nt_status status = ldr_bind(&load, module, want, address, &forwarded, err);
     if (nt_ok(status)) {
@@ -112,6 +115,7 @@ static nt_status bind_and_initialize(struct ldr_module *module, struct ldr_want 
         status = ldr_initialize(load.staged[i], err);
     }
     ldr_load_end(&load, nt_ok(status));
+    free(directory);
     return status;
 }
 
