@@ -32,18 +32,23 @@ static uint32_t page_protect(const struct mm_range *range, uint64_t page,
     return *written && is_writecopy(protect) ? mm_protect_after_write(protect) : protect;
 }
 
-/* Extends the region over the pages before `end` that answer alike, counting private copies. */
+/*
+ * Extends the region over the pages before `end` that answer alike, counting private copies. Pages
+ * that are shared with other processes are kept apart from those that are not.
+ */
 static uint64_t extend(const struct mm_range *range, uint64_t page, uint64_t end,
                        struct mm_region *out)
 {
     struct mm_pagemap pagemap;
     uint64_t first = page;
+    uint8_t shared = range->attr[page] & MM_ATTR_SHARED;
     bool written;
 
     mm_pagemap_init(&pagemap);
     out->protect = page_protect(range, page, &pagemap, &written);
     for (; page < end; page++) {
-        if (page_protect(range, page, &pagemap, &written) != out->protect)
+        if ((range->attr[page] & MM_ATTR_SHARED) != shared ||
+            page_protect(range, page, &pagemap, &written) != out->protect)
             break;
         out->pages_private += written;
     }

@@ -61,7 +61,9 @@ uint32_t mm_view_readable_run(const void *user, uint32_t rva, uint32_t len)
     uint64_t end, page = page_span(view, rva, len, &end), readable;
 
     mm_ranges_read_lock();
-    while (page < end && (view->open || (mm_attr_prot(view->range.attr[page]) & PROT_READ) != 0))
+    if (view->open)
+        page = end;
+    while (page < end && (mm_attr_prot(view->range.attr[page]) & PROT_READ) != 0)
         page++;
     mm_ranges_unlock();
     readable = page * MM_PAGE > rva ? page * MM_PAGE - rva : 0;
