@@ -19,11 +19,17 @@ static const struct pe_field fields[] = {
     E(name_count, 24),     E(functions_rva, 28),  E(names_rva, 32),    E(name_ordinals_rva, 36),
 };
 
-/* How many of `count` entries of `size` bytes at `rva` lie inside the image. */
+/*
+ * How many of `count` entries of `size` bytes at `rva` lie inside the image. Nor can there be more
+ * than the bytes that hold them: entries in zero fill are holes, or names of nothing.
+ */
 static uint32_t fitting(const struct pe_image *image, uint32_t rva, uint32_t size, uint32_t count)
 {
     uint64_t limit = pe_limit(image);
-    uint64_t room = rva && rva < limit ? (limit - rva) / size : 0;
+    uint64_t room = rva && rva < limit ? limit - rva : 0;
+    if (room > image->bytes.size)
+        room = image->bytes.size;
+    room /= size;
     if (room > PE_MAX_EXPORTS)
         room = PE_MAX_EXPORTS;
     return count < room ? count : (uint32_t)room;

@@ -211,7 +211,7 @@ uint64_t pewalk(struct pe_span bytes, enum pe_layout layout)
     struct pe_resource_dir root;
     if (!nt_ok(pe_open(bytes, layout, &image, &err)))
         return 0;
-    struct walk w = {.image = &image, .digest = 0xcbf29ce484222325u, .steps = 20000};
+    struct walk w = {.image = &image, .digest = 0xcbf29ce484222325u, .steps = 8000};
     walk_sections(&w);
     if (layout == PE_LAYOUT_FILE)
         walk_rules(&w);
