@@ -2,9 +2,10 @@
  * SIGSEGV in the name of images.
  *
  * Two faults are peldr's to mend: the first read of KUSER_SHARED_DATA, and a thread of the host in
- * image code that has no TEB yet. Every other fault goes to the handler that was there before; when
- * that is the default action, a report says where the image was. The handler runs on the faulting
- * thread's own stack, which is what its TEB describes.
+ * image code that has no TEB yet. A fault under an entry point or TLS callback that the loader
+ * calls ends that call, as Windows's loader has it. Every other fault goes to the handler that was
+ * there before; when that is the default action, a report says where the image was. The handler
+ * runs on the faulting thread's own stack, which is what its TEB describes.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -14,6 +15,7 @@
 #include "loader/ke/process.h"
 #include "loader/ke/report.h"
 #include "loader/ke/thread.h"
+#include "loader/ldr/gate.h"
 
 static struct sigaction previous;
 
@@ -42,6 +44,18 @@ static bool mend_missing_teb(ucontext_t *context)
 #ifdef __i386__
     context->uc_mcontext.gregs[REG_FS] = ke_segment_selector(); /* or sigreturn takes it back */
 #endif
+    return true;
+}
+
+/* An entry point that the loader called has its handler around it: the load fails, not the host. */
+static bool leave_entry_point(const siginfo_t *info, ucontext_t *context)
+{
+    uintptr_t ip = get_register(context, REGISTER_IP), sp;
+    bool wild_jump = ip == (uintptr_t)info->si_addr;
+    if ((!wild_jump && !ke_in_image(ip)) || !ldr_gate_abandon(STATUS_ACCESS_VIOLATION, &ip, &sp))
+        return false;
+    context->uc_mcontext.gregs[REGISTER_IP] = (greg_t)ip;
+    context->uc_mcontext.gregs[REGISTER_SP] = (greg_t)sp;
     return true;
 }
 
@@ -80,8 +94,8 @@ static void on_fault(int number, siginfo_t *info, void *opaque)
 {
     ucontext_t *context = opaque;
     bool write = get_register(context, REG_ERR) & 2;
-    if (info->si_code > 0 &&
-        (ke_kuser_fault((uintptr_t)info->si_addr, write) || mend_missing_teb(context)))
+    if (info->si_code > 0 && (ke_kuser_fault((uintptr_t)info->si_addr, write) ||
+                              mend_missing_teb(context) || leave_entry_point(info, context)))
         return;
     if (previous.sa_flags & SA_SIGINFO) {
         previous.sa_sigaction(number, info, opaque);

@@ -13,6 +13,7 @@
 #include "loader/ke/process.h"
 #include "loader/ke/report.h"
 #include "loader/ke/thread.h"
+#include "loader/ldr/gate.h"
 
 /* A name for the debugger, thrown at it by MSVC programs; its raiser always swallows it. */
 #define MSVC_THREAD_NAME 0x406D1388u
@@ -150,6 +151,9 @@ void ke_dispatch_exception(struct ke_exception_record *record, struct ke_context
     bool handled = call_handlers(&pointers, false);
     if (!handled && record->ExceptionCode == MSVC_THREAD_NAME)
         return;
+    /* The loader's handler around entry points is nearer than the filter around the thread. */
+    if (!handled)
+        ldr_gate_leave(record->ExceptionCode);
     exception_handler filter = __atomic_load_n(&unhandled_filter, __ATOMIC_ACQUIRE);
     if (!handled && filter) {
         int32_t answer = filter(&pointers);

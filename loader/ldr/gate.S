@@ -12,6 +12,8 @@
     .hidden ldr_gate_frame
     .globl  ldr_gate_enter
     .hidden ldr_gate_enter
+    .globl  ldr_gate_return
+    .hidden ldr_gate_return
     .type   ldr_gate_enter, @function
     .p2align 4
 ldr_gate_enter:
@@ -37,6 +39,7 @@ ldr_gate_enter:
     andq    $-16, %rsp
     subq    $32, %rsp               /* the home space of the four register arguments */
     call    *%rax
+ldr_gate_return:
     movq    ldr_gate_frame@gottpoff(%rip), %rcx
     movq    %fs:(%rcx), %rcx
     movq    0(%rcx), %rsp
@@ -71,6 +74,7 @@ ldr_gate_enter:
     pushl   %edx
     pushl   %ecx
     call    *%eax
+ldr_gate_return:
     call    1f                      /* at worst this writes into the slack */
 1:  popl    %ecx
     addl    $_GLOBAL_OFFSET_TABLE_+(.-1b), %ecx
@@ -89,4 +93,17 @@ ldr_gate_enter:
 
     .cfi_endproc
     .size   ldr_gate_enter, . - ldr_gate_enter
+
+/* ldr_gate_jump(sp): the way to ldr_gate_return without returning from image code. */
+    .globl  ldr_gate_jump
+    .hidden ldr_gate_jump
+    .type   ldr_gate_jump, @function
+ldr_gate_jump:
+#if defined(__x86_64__)
+    movq    %rdi, %rsp
+#else
+    movl    4(%esp), %esp
+#endif
+    jmp     ldr_gate_return
+    .size   ldr_gate_jump, . - ldr_gate_jump
     .section .note.GNU-stack, "", @progbits

@@ -9,6 +9,7 @@
 #ifndef LDR_GATE_H
 #define LDR_GATE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -16,5 +17,21 @@
  * value. The direction flag, MXCSR and the x87 control word come back as they were.
  */
 uintptr_t ldr_gate_call(uintptr_t function, uintptr_t a, uintptr_t b, uintptr_t c);
+
+/*
+ * The same under the loader's own exception handler: false when image code raised an exception that
+ * nobody else handled; `*exception` is its code. Else `*value` is what the function returned.
+ */
+bool ldr_gate_try(uintptr_t function, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t *value,
+                  uint32_t *exception);
+/*
+ * For ke/, when an exception of this thread is unhandled: true when the innermost gate was entered
+ * by ldr_gate_try(). The thread then has to go on at `*pc` with the stack pointer `*sp`; what is
+ * between is abandoned.
+ */
+bool ldr_gate_abandon(uint32_t exception, uintptr_t *pc, uintptr_t *sp);
+/* The same for an exception that was raised by a call: does not return when there is such a gate.
+ */
+void ldr_gate_leave(uint32_t exception);
 
 #endif

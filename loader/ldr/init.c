@@ -25,52 +25,68 @@ enum {
  * protectors read it. */
 static _Alignas(16) unsigned char startup_context[0x4d0];
 
-static bool call_entry(const struct ldr_module *module, uint32_t reason, bool reserved)
+/* What came of an entry point that was called with DLL_PROCESS_ATTACH. */
+enum outcome { ATTACHED, REFUSED, RAISED };
+
+static enum outcome call_entry(const struct ldr_module *module, uint32_t reason, bool reserved,
+                               uint32_t *exception)
 {
     uint64_t entry = ldr_module_callable_entry(module);
+    uintptr_t lp_reserved = reserved ? (uintptr_t)startup_context : 0, value;
+    *exception = 0;
     if (!entry) {
-        return true;
+        return ATTACHED;
     }
-    uintptr_t lp_reserved = reserved ? (uintptr_t)startup_context : 0;
-    uintptr_t value =
-        ldr_gate_call((uintptr_t)entry, (uintptr_t)mm_view_base(module->view), reason, lp_reserved);
-    return (uint32_t)value != 0;
+    if (!ldr_gate_try((uintptr_t)entry, (uintptr_t)mm_view_base(module->view), reason, lp_reserved,
+                      &value, exception)) {
+        return RAISED;
+    }
+    return (uint32_t)value != 0 ? ATTACHED : REFUSED;
 }
 
 /* ---- attach ---- */
 
-static bool run_attach(struct ldr_module *module)
+/* TLS callbacks, then the entry point. For all reasons but one the answer does not matter. */
+static void tell(const struct ldr_module *module, uint32_t reason, bool reserved)
 {
-    if (module->builtin) {
-        if (module->builtin->attach) {
-            module->builtin->attach();
-        }
-        return true;
+    uint32_t exception;
+    ldr_tls_call(module, reason);
+    call_entry(module, reason, reserved, &exception);
+}
+
+static nt_status run_attach(struct ldr_module *module, struct pe_error *err)
+{
+    uint32_t exception;
+    if (module->builtin && module->builtin->attach) {
+        module->builtin->attach();
     }
     if (module->inert) {
-        return true;
+        return STATUS_SUCCESS;
     }
     ldr_tls_call(module, DLL_PROCESS_ATTACH);
-    if (call_entry(module, DLL_PROCESS_ATTACH, module->is_static)) {
-        return true;
+    switch (call_entry(module, DLL_PROCESS_ATTACH, module->is_static, &exception)) {
+    case ATTACHED:
+        return STATUS_SUCCESS;
+    case RAISED: /* such a module is not told anything any more */
+        return pe_fail(err, STATUS_DLL_INIT_FAILED,
+                       "the entry point of %s raised exception 0x%08X for DLL_PROCESS_ATTACH",
+                       module->name, exception);
+    case REFUSED:
+        break;
     }
-    /* Windows tells the module that its attach failed. */
-    ldr_tls_call(module, DLL_PROCESS_DETACH);
-    call_entry(module, DLL_PROCESS_DETACH, module->is_static);
-    return false;
+    tell(module, DLL_PROCESS_DETACH, module->is_static);
+    return pe_fail(err, STATUS_DLL_INIT_FAILED,
+                   "the entry point of %s returned FALSE for DLL_PROCESS_ATTACH", module->name);
 }
 
 static nt_status attach(struct ldr_module *module, struct pe_error *err)
 {
     ldr_link_insert(ldr_init_order.prev, &module->init);
     ldr_entry_initialized(module->entry);
-    bool attached = run_attach(module);
-    module->state = attached ? LDR_STATE_READY : LDR_STATE_FAILED;
+    nt_status status = run_attach(module, err);
+    module->state = nt_ok(status) ? LDR_STATE_READY : LDR_STATE_FAILED;
     ldr_entry_update(module->entry, module);
-    return attached ? STATUS_SUCCESS
-                    : pe_fail(err, STATUS_DLL_INIT_FAILED,
-                              "the entry point of %s returned FALSE for DLL_PROCESS_ATTACH",
-                              module->name);
+    return status;
 }
 
 nt_status ldr_initialize(struct ldr_module *module, struct pe_error *err)
@@ -98,13 +114,11 @@ nt_status ldr_initialize(struct ldr_module *module, struct pe_error *err)
 
 void ldr_detach(struct ldr_module *module, bool process_exit)
 {
-    if (module->builtin) {
-        if (module->builtin->detach) {
-            module->builtin->detach();
-        }
-    } else if (!module->inert) {
-        ldr_tls_call(module, DLL_PROCESS_DETACH);
-        call_entry(module, DLL_PROCESS_DETACH, process_exit);
+    if (module->builtin && module->builtin->detach) {
+        module->builtin->detach();
+    }
+    if (!module->inert) {
+        tell(module, DLL_PROCESS_DETACH, process_exit);
     }
 }
 
@@ -149,10 +163,8 @@ static void let_go(struct snapshot *all)
 
 static void thread_call(const struct ldr_module *module, uint32_t reason)
 {
-    if (!module->builtin && !module->inert && !module->no_thread_calls &&
-        module->state == LDR_STATE_READY) {
-        ldr_tls_call(module, reason);
-        call_entry(module, reason, false);
+    if (!module->inert && !module->no_thread_calls && module->state == LDR_STATE_READY) {
+        tell(module, reason, false);
     }
 }
 

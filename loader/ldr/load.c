@@ -131,7 +131,7 @@ static void choose_role(struct ldr_module *module, uint32_t flags)
 {
     bool dll = mm_view_image(module->view)->h.characteristics & IMAGE_FILE_DLL;
     module->exe = flags & LDR_EXE;
-    module->inert = module->builtin || (flags & LDR_DONT_RESOLVE) || (!dll && !module->exe);
+    module->inert |= (flags & LDR_DONT_RESOLVE) || (!dll && !module->exe);
 }
 
 static nt_status check_program(const struct ldr_module *module, struct pe_error *err)
@@ -170,8 +170,6 @@ static nt_status bring_in(struct ldr_load *load, const struct ldr_located *locat
     if (!importer) {
         choose_role(module, options->flags);
         status = module->exe ? check_program(module, err) : STATUS_SUCCESS;
-    } else if (module->builtin) {
-        module->inert = true;
     }
     if (!nt_ok(status)) {
         ldr_module_destroy(module);

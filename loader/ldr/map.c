@@ -178,7 +178,7 @@ nt_status ldr_map_image(const struct ldr_source *source, enum ldr_kind kind, uin
     }
     if (nt_ok(status)) {
         module->builtin = source->builtin;
-        module->inert = foreign;
+        module->inert = foreign || source->builtin;
         status = map_section(module, section, flags, base, err);
     }
     if (nt_ok(status) && kind == LDR_KIND_IMAGE) {

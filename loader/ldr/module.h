@@ -71,7 +71,7 @@ struct ldr_module {
     char moved_because[256];
 
     bool exe;   /* the process's program */
-    bool inert; /* no imports, TLS, entry point: DONT_RESOLVE, an EXE as DLL, a foreign machine */
+    bool inert; /* no imports, TLS, entry point: builtin, DONT_RESOLVE, EXE as DLL, other machine */
     bool is_static; /* came in as a dependency of the EXE */
     bool no_thread_calls;
 

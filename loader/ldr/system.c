@@ -21,11 +21,7 @@ static nt_status bring_in(struct ldr_load *load, const char *name, struct pe_err
     struct ldr_source source = {.name = builtin->name, .fd = -1, .builtin = builtin};
     struct ldr_module *module = NULL;
     nt_status status = ldr_map_image(&source, LDR_KIND_IMAGE, 0, 0, &module, err);
-    if (nt_ok(status)) {
-        module->inert = true;
-        status = ldr_load_stage(load, module, err);
-    }
-    return status;
+    return nt_ok(status) ? ldr_load_stage(load, module, err) : status;
 }
 
 nt_status ldr_system_modules(struct pe_error *err)

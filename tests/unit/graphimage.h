@@ -105,6 +105,8 @@ struct graph_spec {
     struct pebuild_import imports[GRAPH_MAX]; /* beside host.exe!record */
     struct pebuild_export exports[GRAPH_MAX]; /* rva 0 without forwarder: code that returns 7 */
     uint32_t ordinal_base;
+    const void *code; /* the entry point instead of the recording one */
+    uint32_t code_size;
     char tls_callback; /* id that a TLS callback records; 0 = none */
     struct pebuild_tls *tls;
 };
@@ -142,6 +144,8 @@ static inline struct pebuild *graph_builder(const struct graph_spec *spec, uint3
     seven = pebuild_bytes(&text, "\xB8\x07\x00\x00\x00\xC3", 6); /* mov eax, 7; ret */
     if (spec->id)
         b->h.address_of_entry_point = graph_emit_entry(&text, spec->id, record);
+    if (spec->code)
+        b->h.address_of_entry_point = pebuild_bytes(&text, spec->code, spec->code_size);
     if (spec->tls_callback)
         callback = graph_emit_entry(&text, spec->tls_callback, record);
     pebuild_buffer_section(&text, ".text", PEBUILD_TEXT);
