@@ -142,15 +142,17 @@ static inline const char *test_permissions(uint64_t address)
     return perms;
 }
 
+/* Mappings of this process; under AddressSanitizer, which maps memory of its own, those of images.
+ */
 static inline unsigned test_mapping_count(void)
 {
     FILE *maps = fopen("/proc/self/maps", "r");
     unsigned lines = 0;
-    int c;
+    char line[512];
 
     assert_non_null(maps);
-    while ((c = getc(maps)) != EOF)
-        lines += c == '\n';
+    while (fgets(line, sizeof(line), maps) != NULL)
+        lines += !TEST_ASAN || strstr(line, "peldr:") != NULL || strstr(line, ".dll") != NULL;
     fclose(maps);
     return lines;
 }

@@ -66,13 +66,13 @@ static void reserve_and_commit(void **state)
 /* The base is rounded down to 64 KiB, the end up to a page. */
 static void wanted_base(void **state)
 {
-    uint64_t base = 0x30011800, size = 0x1000;
+    uint64_t base = 0x48011800, size = 0x1000;
 
     assert_status(mm_alloc(&base, &size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, NULL),
                   STATUS_SUCCESS);
-    assert_int_equal(base, 0x30010000);
+    assert_int_equal(base, 0x48010000);
     assert_int_equal(size, 0x3000);
-    assert_status(try_alloc(0x30012000, 0x1000, MEM_RESERVE, PAGE_READWRITE),
+    assert_status(try_alloc(0x48012000, 0x1000, MEM_RESERVE, PAGE_READWRITE),
                   STATUS_CONFLICTING_ADDRESSES);
     release(base);
 }
@@ -258,7 +258,7 @@ static void nothing_leaks(void **state)
 static void mirror(void **state)
 {
     struct mm_region region;
-    uint64_t at = 0x31000000, size = 0x1000;
+    uint64_t at = 0x49000000, size = 0x1000;
     void *writable = NULL, *again = NULL;
     unsigned fds = test_fd_count();
 

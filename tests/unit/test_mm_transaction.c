@@ -133,7 +133,7 @@ static nt_status use_view(struct mm_view *view, struct pe_error *err)
 /* Everything a load does; what a failing step leaves is what its caller has to give back. */
 static nt_status load(int fd, int backing, struct pe_error *err)
 {
-    struct mm_map_options options = {.base = 0x30000000, .shared_fd = backing};
+    struct mm_map_options options = {.base = 0x48000000, .shared_fd = backing};
     struct mm_section *section = NULL;
     struct mm_view *view = NULL;
     nt_status status = mm_section_create_image(fd, "image.dll", &section, err);
@@ -172,7 +172,7 @@ static nt_status allocate(int fd, int backing, struct pe_error *err)
 /* A mirror stays for good when it was made, so each goes to an address of its own. */
 static nt_status mirror(int fd, int backing, struct pe_error *err)
 {
-    static uint64_t address = 0x40000000;
+    static uint64_t address = 0x4C000000;
     void *writable;
 
     address += 0x10000;
@@ -203,7 +203,7 @@ static void fail_each(nt_status (*operation)(int, int, struct pe_error *), int m
         if (!nt_ok(status) || operation != mirror)
             assert_int_equal(test_mapping_count(), mappings);
         assert_int_equal(test_fd_count(), fds);
-        assert_int_equal(test_query(0x30000000).state, MEM_FREE);
+        assert_int_equal(test_query(0x48000000).state, MEM_FREE);
     }
     assert_true(n > min_calls);
     assert_status(operation(fd, backing, NULL), STATUS_SUCCESS);

@@ -145,17 +145,17 @@ static void moves_when_base_is_taken(void **state)
 static void names_host_mapping(void **state)
 {
     struct mm_section *section = test_section(sample(PEBUILD_DLL));
-    struct mm_map_options options = {.base = 0x20000000, .shared_fd = -1};
+    struct mm_map_options options = {.base = 0x44000000, .shared_fd = -1};
     struct mm_view *view;
     char conflict[300];
     int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     void *page =
-        mmap(test_ptr(0x20001000), TEST_PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0);
+        mmap(test_ptr(0x44001000), TEST_PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED_NOREPLACE, fd, 0);
 
-    assert_ptr_equal(page, test_ptr(0x20001000));
+    assert_ptr_equal(page, test_ptr(0x44001000));
     assert_status(mm_view_map(section, &options, &view, conflict, sizeof(conflict), NULL),
                   STATUS_IMAGE_NOT_AT_BASE);
-    assert_non_null(strstr(conflict, "0x20001000-0x20001fff is taken by /"));
+    assert_non_null(strstr(conflict, "0x44001000-0x44001fff is taken by /"));
     assert_non_null(strstr(conflict, "mm_view"));
     mm_view_unmap(view);
     munmap(page, TEST_PAGE);
@@ -166,13 +166,13 @@ static void names_host_mapping(void **state)
 static void exact_base(void **state)
 {
     struct mm_section *section = test_section(sample(PEBUILD_DLL));
-    struct mm_map_options options = {.base = 0x30000000, .exact = true, .shared_fd = -1};
+    struct mm_map_options options = {.base = 0x48000000, .exact = true, .shared_fd = -1};
     struct mm_view *first, *second = NULL;
     struct pe_error err = {0};
     unsigned mappings, fds;
 
     assert_status(mm_view_map(section, &options, &first, NULL, 0, NULL), STATUS_SUCCESS);
-    assert_int_equal(mm_view_base(first), 0x30000000);
+    assert_int_equal(mm_view_base(first), 0x48000000);
     mappings = test_mapping_count();
     fds = test_fd_count();
     assert_status(mm_view_map(section, &options, &second, NULL, 0, &err),
@@ -216,9 +216,9 @@ static void must_move(void **state)
 static void unaligned_base(void **state)
 {
     struct mm_section *section = test_section(sample(PEBUILD_DLL));
-    struct mm_view *view = test_map(section, 0x30001000);
+    struct mm_view *view = test_map(section, 0x48001000);
 
-    assert_int_not_equal(mm_view_base(view), 0x30001000);
+    assert_int_not_equal(mm_view_base(view), 0x48001000);
     assert_int_equal(mm_view_base(view) % 0x10000, 0);
     mm_view_unmap(view);
     mm_section_unref(section);
@@ -257,7 +257,7 @@ static void huge_zero_fill(void **state)
 
     pebuild_section(b, ".bss", PEBUILD_BSS | IMAGE_SCN_MEM_EXECUTE, NULL, 0, 0x10000000);
     section = test_section(b);
-    view = test_map(section, 0x30000000);
+    view = test_map(section, 0);
     test_seal(view);
     assert_int_equal(fstat(section->object_fd, &st), 0);
     assert_true(st.st_blocks * 512 <= 2 * TEST_PAGE);
@@ -292,21 +292,21 @@ static void patched_header(void **state)
         if (dynamic)
             b->h.dll_characteristics |= IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE;
         section = test_section(b);
-        first = test_map(section, 0x30000000);
+        first = test_map(section, 0x48000000);
         assert_status(mm_view_patch_image_base(first, NULL), STATUS_SUCCESS);
         test_seal(first);
-        assert_int_equal(shown_base(first), dynamic ? 0x30000000 : preferred);
+        assert_int_equal(shown_base(first), dynamic ? 0x48000000 : preferred);
         assert_int_equal(mm_view_image(first)->h.image_base, preferred);
         /* The first view's patch is in the object: no private page. */
-        header = test_query(0x30000000);
+        header = test_query(0x48000000);
         assert_int_equal(header.pages_private, 0);
         assert_int_equal(header.backing, MM_BACKING_IMAGE_FILE);
         /* A second one elsewhere shows its own base, and the first keeps what it shows. */
-        second = test_map(section, 0x40000000);
+        second = test_map(section, 0x4C000000);
         assert_status(mm_view_patch_image_base(second, NULL), STATUS_SUCCESS);
         test_seal(second);
-        assert_int_equal(shown_base(second), dynamic ? 0x40000000 : preferred);
-        assert_int_equal(shown_base(first), dynamic ? 0x30000000 : preferred);
+        assert_int_equal(shown_base(second), dynamic ? 0x4C000000 : preferred);
+        assert_int_equal(shown_base(first), dynamic ? 0x48000000 : preferred);
         mm_view_unmap(first);
         mm_view_unmap(second);
         mm_section_unref(section);
