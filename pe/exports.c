@@ -120,7 +120,7 @@ bool pe_export_by_index(const struct pe_exports *exports, uint32_t index, struct
 bool pe_export_by_ordinal(const struct pe_exports *exports, uint32_t ordinal, struct pe_export *out)
 {
     /* The base may be "negative": the difference wraps as it does on Windows. */
-    return pe_export_by_index(exports, ordinal - exports->ordinal_base, out);
+    return pe_export_unnamed(exports, ordinal - exports->ordinal_base, out);
 }
 
 /* Unsigned bytes, shorter first: the order of the name table. */
@@ -131,19 +131,39 @@ static int compare(struct pe_str a, struct pe_str b)
     return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
+/*
+ * How `name` compares with the name at `i`; false when that cannot be read. Looks at no more bytes
+ * than decide, so that the cost of a search is that of the name that is wanted.
+ */
+static bool order_at(const struct pe_exports *e, uint32_t i, struct pe_str name, int *order)
+{
+    uint32_t rva;
+    struct pe_span bytes;
+    struct pe_str at;
+    if (i >= e->name_count || !pe_rva_u32(e->image, e->names_rva + i * 4, &rva))
+        return false;
+    if (pe_rva_span(e->image, rva, name.len + 1, &bytes) && bytes.size == name.len + 1) {
+        const char *ptr = (const char *)bytes.data;
+        at = (struct pe_str){ptr, (uint32_t)strnlen(ptr, bytes.size)};
+    } else if (!pe_rva_str(e->image, rva, PE_MAX_NAME, &at)) {
+        return false;
+    }
+    *order = compare(name, at);
+    return true;
+}
+
 bool pe_export_by_name(const struct pe_exports *exports, struct pe_str name, uint32_t hint,
                        struct pe_export *out)
 {
-    struct pe_str at;
-    if (name_at(exports, hint, &at) && compare(at, name) == 0 &&
+    int order;
+    if (order_at(exports, hint, name, &order) && order == 0 &&
         pe_export_by_name_index(exports, hint, out))
         return true;
     uint32_t low = 0, high = exports->name_count;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        if (!name_at(exports, mid, &at))
+        if (!order_at(exports, mid, name, &order))
             return false;
-        int order = compare(name, at);
         if (order == 0)
             return pe_export_by_name_index(exports, mid, out);
         if (order < 0)

@@ -36,6 +36,7 @@ bool pe_exports_open(const struct pe_image *image, struct pe_exports *out);
 bool pe_export_by_index(const struct pe_exports *exports, uint32_t index, struct pe_export *out);
 /* The same without looking for a name, which is a search through the whole name table. */
 bool pe_export_unnamed(const struct pe_exports *exports, uint32_t index, struct pe_export *out);
+/* By ordinal, without a name likewise. */
 bool pe_export_by_ordinal(const struct pe_exports *exports, uint32_t ordinal,
                           struct pe_export *out);
 /* The i-th name-table entry (duplicates appear); false beyond, or when it refers to a hole. */

@@ -51,25 +51,24 @@ static void file_piece(const struct pe_image *image, uint32_t rva, uint64_t limi
     }
 }
 
-/* Asking for more than a string at a time would only cost time. */
-#define READABLE_AT_ONCE (PE_MAX_NAME + PE_PAGE_SIZE)
-
-static void mapped_piece(const struct pe_image *image, uint32_t rva, uint64_t limit,
+/* The pages of a view have protections: only `want` bytes are asked for, at the cost of a page
+ * each. */
+static void mapped_piece(const struct pe_image *image, uint32_t rva, uint64_t limit, uint64_t want,
                          struct piece *p)
 {
     cut(p, 0, image->bytes.size, limit, rva);
     if (image->readable)
-        p->backed =
-            image->readable(image->view, rva, (uint32_t)min_u64(p->backed, READABLE_AT_ONCE));
+        p->backed = image->readable(image->view, rva, (uint32_t)min_u64(p->backed, want));
 }
 
-static bool piece_at(const struct pe_image *image, uint32_t rva, struct piece *p)
+/* The piece at `rva`, of which no more than `want` bytes matter. */
+static bool piece_at(const struct pe_image *image, uint32_t rva, uint64_t want, struct piece *p)
 {
     uint64_t limit = pe_limit(image);
     if (rva >= limit)
         return false;
     if (image->layout == PE_LAYOUT_MAPPED)
-        mapped_piece(image, rva, limit, p);
+        mapped_piece(image, rva, limit, want, p);
     else if (pe_is_flat(image))
         cut(p, 0, image->bytes.size, limit, rva);
     else
@@ -85,7 +84,7 @@ bool pe_rva_copy(const struct pe_image *image, uint32_t rva, void *dst, uint32_t
     for (uint32_t done = 0; done < len;) {
         struct piece p;
         uint32_t at = rva + done, left = len - done;
-        if (!piece_at(image, at, &p))
+        if (!piece_at(image, at, left, &p))
             return false;
         uint64_t bytes = min_u64(p.backed, left), zeroes = min_u64(p.zero, left - bytes);
         pe_copy_some(image->bytes, p.offset, (char *)dst + done, bytes);
@@ -139,7 +138,7 @@ bool pe_rva_ptr(const struct pe_image *image, uint32_t rva, uint64_t *out)
 bool pe_rva_span(const struct pe_image *image, uint32_t rva, uint32_t len, struct pe_span *out)
 {
     struct piece p;
-    return len && piece_at(image, rva, &p) && p.backed &&
+    return len && piece_at(image, rva, len, &p) && p.backed &&
            pe_sub(image->bytes, p.offset, min_u64(p.backed, len), out);
 }
 
@@ -147,7 +146,7 @@ bool pe_rva_str(const struct pe_image *image, uint32_t rva, uint32_t max, struct
 {
     struct piece p;
     struct pe_span s;
-    if (!piece_at(image, rva, &p))
+    if (!piece_at(image, rva, (uint64_t)max + 1, &p))
         return false;
     if (!p.backed) {
         *out = (struct pe_str){"", 0};
@@ -167,7 +166,7 @@ bool pe_rva_str(const struct pe_image *image, uint32_t rva, uint32_t max, struct
 bool pe_rva_to_offset(const struct pe_image *image, uint32_t rva, uint64_t *out)
 {
     struct piece p;
-    if (image->layout != PE_LAYOUT_FILE || !piece_at(image, rva, &p) || !p.backed)
+    if (image->layout != PE_LAYOUT_FILE || !piece_at(image, rva, 1, &p) || !p.backed)
         return false;
     *out = p.offset;
     return true;

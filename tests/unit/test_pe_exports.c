@@ -93,6 +93,8 @@ static void by_ordinal(void **state)
         assert_int_equal(e.ordinal, rows[i].ordinal);
         assert_int_equal(e.index, rows[i].ordinal - 5);
         assert_null(e.forwarder.ptr);
+        assert_null(e.name.ptr); /* a name is looked for by index only */
+        assert_true(pe_export_by_index(&f.exports, e.index, &e));
         if (rows[i].name)
             is_str(e.name, rows[i].name);
         else
