@@ -13,11 +13,31 @@
 #include "loader/ldr/load.h"
 #include "pe/imports.h"
 
-/* Work that one module may ask for, in bytes of names and thunks: descriptors may share their
- * tables, so the file's size is no bound. Far above a module with a million imports. */
-#define IMPORT_BUDGET 0x10000000u
+/*
+ * Work that one module may ask for: descriptors may share their tables and a table may be the whole
+ * image, so the file's size is no bound. In bytes of names, with what an entry and a search for a
+ * missing DLL cost beside them; enough for 100000 imports.
+ */
+#define IMPORT_BUDGET 0x2000000u
 #define IMPORT_COST   64u
+#define MISSING_COST  0x10000u
 #define SHOWN_OF_NAME 200
+
+static bool spend(uint32_t *budget, uint32_t cost)
+{
+    bool enough = cost <= *budget;
+    *budget -= enough ? cost : *budget;
+    return enough;
+}
+
+/* Ends the walk: quietly when something is missing already, so that this is told. */
+static nt_status never_ends(const struct ldr_load *load, const struct ldr_module *module,
+                            struct pe_error *err)
+{
+    return load->report.count ? STATUS_SUCCESS
+                              : pe_fail(err, STATUS_INVALID_IMAGE_FORMAT,
+                                        "%s: its import tables never end", module->name);
+}
 
 static void report_missing(struct ldr_load *load, const struct ldr_module *module, const char *dll,
                            const struct pe_import *import, bool forwarded,
@@ -64,12 +84,9 @@ static nt_status snap_table(struct ldr_load *load, struct ldr_module *module,
     struct pe_import import;
     int more;
     while ((more = pe_import_next(&it, &import)) > 0) {
-        uint32_t cost = IMPORT_COST + import.name.len;
-        if (cost > *budget) {
-            return pe_fail(err, STATUS_INVALID_IMAGE_FORMAT, "%s: its import tables never end",
-                           module->name);
+        if (!spend(budget, IMPORT_COST + import.name.len)) {
+            return never_ends(load, module, err);
         }
-        *budget -= cost;
         struct ldr_want want = {import.name, import.ordinal, import.hint};
         if (import.by_ordinal) {
             want.name.ptr = NULL;
@@ -109,14 +126,11 @@ static nt_status snap_descriptor(struct ldr_load *load, struct ldr_module *modul
                                  const struct pe_import_module *descriptor, uint32_t *budget,
                                  struct pe_error *err)
 {
-    const struct pe_image *image = mm_view_image(module->view);
-    struct pe_import_iter probe, it;
-    struct pe_import first;
-    pe_imports(image, descriptor, &probe);
-    it = probe;
-    if (pe_import_next(&probe, &first) == 0) {
-        return STATUS_SUCCESS; /* an empty table: its DLL is not loaded, whatever its name */
+    struct pe_import_iter it;
+    if (descriptor->empty) {
+        return STATUS_SUCCESS; /* its DLL is not loaded, whatever its name */
     }
+    pe_imports(mm_view_image(module->view), descriptor, &it);
     char *dll = strndup(descriptor->name.ptr, descriptor->name.len);
     if (!dll) {
         return pe_fail(err, STATUS_NO_MEMORY, "%s: not enough memory", module->name);
@@ -125,6 +139,8 @@ static nt_status snap_descriptor(struct ldr_load *load, struct ldr_module *modul
     struct ldr_module *exporter = load_exporter(load, module, dll);
     if (exporter) {
         status = snap_table(load, module, exporter, dll, it, budget, err);
+    } else if (!spend(budget, MISSING_COST)) {
+        status = never_ends(load, module, err);
     }
     free(dll);
     return status;
@@ -140,12 +156,9 @@ nt_status ldr_snap(struct ldr_load *load, struct ldr_module *module, struct pe_e
     }
     int more;
     while ((more = pe_import_module_next(&it, &descriptor)) > 0) {
-        uint32_t cost = IMPORT_COST + descriptor.name.len;
-        if (cost > budget) {
-            return pe_fail(err, STATUS_INVALID_IMAGE_FORMAT, "%s: its import tables never end",
-                           module->name);
+        if (!spend(&budget, IMPORT_COST + descriptor.name.len)) {
+            return never_ends(load, module, err);
         }
-        budget -= cost;
         nt_status status = snap_descriptor(load, module, &descriptor, &budget, err);
         if (!nt_ok(status)) {
             return status;

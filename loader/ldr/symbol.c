@@ -43,8 +43,9 @@ static bool look_up(const struct ldr_module *module, const struct ldr_want *want
     if (!pe_exports_open(mm_view_image(module->view), &exports)) {
         return false;
     }
+    /* An ordinal's name is of no interest here and would have to be searched for. */
     return want->name.ptr ? pe_export_by_name(&exports, want->name, want->hint, out)
-                          : pe_export_by_ordinal(&exports, want->ordinal, out);
+                          : pe_export_unnamed(&exports, want->ordinal - exports.ordinal_base, out);
 }
 
 /* One step along a forwarder: the module and the name it leads to. */
