@@ -73,6 +73,10 @@ void WINAPI ke_capture_context(struct ke_context *context);
  * the process with the exception's code.
  */
 void ke_dispatch_exception(struct ke_exception_record *record, struct ke_context *context);
+/* What UnhandledExceptionFilter does: the filter's answer, or a report and KE_EXECUTE_HANDLER. */
+int32_t ke_unhandled(struct ke_exception_pointers *pointers);
+/* One line on standard error. */
+void ke_report_exception(const struct ke_exception_record *record);
 /* ke_raise() for a known address of origin. */
 void ke_raise_at(uint32_t code, uint32_t flags, uint32_t count, const uintptr_t *parameters,
                  const void *address);

@@ -123,7 +123,7 @@ static const char *code_name(uint32_t code)
     return nt_status_name(code);
 }
 
-static void __attribute__((noreturn)) end_unhandled(const struct ke_exception_record *record)
+void ke_report_exception(const struct ke_exception_record *record)
 {
     struct ke_text text = {.length = 0};
     ke_text_put(&text, "unhandled exception ");
@@ -133,16 +133,16 @@ static void __attribute__((noreturn)) end_unhandled(const struct ke_exception_re
     ke_text_put(&text, " at ");
     ke_text_address(&text, (uintptr_t)record->ExceptionAddress);
     ke_text_report(&text);
-    ke_process_terminate(record->ExceptionCode);
 }
 
-/* Whether execution continues; a handler may not say so of a noncontinuable exception. */
-static bool may_continue(struct ke_exception_record *record)
+int32_t ke_unhandled(struct ke_exception_pointers *pointers)
 {
-    if (!(record->ExceptionFlags & KE_EXCEPTION_NONCONTINUABLE))
-        return true;
-    record->ExceptionCode = 0xC0000025; /* STATUS_NONCONTINUABLE_EXCEPTION */
-    return false;
+    exception_handler filter = __atomic_load_n(&unhandled_filter, __ATOMIC_ACQUIRE);
+    int32_t answer = filter ? filter(pointers) : KE_CONTINUE_SEARCH;
+    if (answer != KE_CONTINUE_SEARCH)
+        return answer;
+    ke_report_exception(pointers->ExceptionRecord);
+    return KE_EXECUTE_HANDLER;
 }
 
 void ke_dispatch_exception(struct ke_exception_record *record, struct ke_context *context)
@@ -154,16 +154,15 @@ void ke_dispatch_exception(struct ke_exception_record *record, struct ke_context
     /* The loader's handler around entry points is nearer than the filter around the thread. */
     if (!handled)
         ldr_gate_leave(record->ExceptionCode);
-    exception_handler filter = __atomic_load_n(&unhandled_filter, __ATOMIC_ACQUIRE);
-    if (!handled && filter) {
-        int32_t answer = filter(&pointers);
-        if (answer ==
-            KE_EXECUTE_HANDLER) /* the filter has dealt with it: no report, just the end */
-            ke_process_terminate(record->ExceptionCode);
-        handled = answer == KE_CONTINUE_EXECUTION;
+    if (!handled)
+        handled = ke_unhandled(&pointers) == KE_CONTINUE_EXECUTION;
+    if (!handled) /* reported, or dealt with by the filter */
+        ke_process_terminate(record->ExceptionCode);
+    if (record->ExceptionFlags & KE_EXCEPTION_NONCONTINUABLE) {
+        record->ExceptionCode = 0xC0000025; /* STATUS_NONCONTINUABLE_EXCEPTION */
+        ke_report_exception(record);
+        ke_process_terminate(record->ExceptionCode);
     }
-    if (!handled || !may_continue(record))
-        end_unhandled(record);
     call_handlers(&pointers, true);
 }
 

@@ -8,16 +8,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader/win32/kernel32/families.h"
 #include "loader/win32/modules.h"
 #include "loader/win32/win32.h"
 
-static struct ldr_builtin_family family;
+/* Forwarders to KERNEL32, and the functions of KERNELBASE alone. */
+static struct ldr_builtin_family families[2];
 
 struct ldr_builtin win32_kernelbase = {
     .name = "KERNELBASE.dll",
     .preferred_base = 0x7B400000,
-    .families = &family,
-    .family_count = 1,
+    .families = families,
+    .family_count = 2,
     .names = win32_names_kernelbase,
 };
 
@@ -47,7 +49,8 @@ void win32_kernelbase_prepare(void)
     size_t count = 0, used = 0;
     for (size_t i = 0; i < win32_kernel32.family_count; i++)
         count += win32_kernel32.families[i].count;
-    struct ldr_builtin_export *exports = family.exports ? NULL : calloc(count, sizeof(*exports));
+    struct ldr_builtin_export *exports =
+        families[0].exports ? NULL : calloc(count, sizeof(*exports));
     if (!exports)
         return;
     for (size_t i = 0; i < win32_kernel32.family_count; i++) {
@@ -58,7 +61,8 @@ void win32_kernelbase_prepare(void)
                 used++;
         }
     }
-    family.exports = exports; /* lives as long as the process */
-    family.count = used;
+    families[0].exports = exports; /* lives as long as the process */
+    families[0].count = used;
+    families[1] = (struct ldr_builtin_family){kernelbase_address_exports, kernelbase_address_count};
     win32_kernelbase.name_count = win32_names_kernelbase_count;
 }

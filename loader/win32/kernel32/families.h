@@ -21,12 +21,23 @@
     X(fileinfo)              \
     X(find)                  \
     X(path)                  \
-    X(env)
+    X(env)                   \
+    X(thread)                \
+    X(sync)                  \
+    X(event)                 \
+    X(wait)                  \
+    X(timer)                 \
+    X(tls)                   \
+    X(exception)
 
 #define KERNEL32_DECLARE(family)                                          \
     extern const struct ldr_builtin_export kernel32_##family##_exports[]; \
     extern const size_t kernel32_##family##_count;
 KERNEL32_FAMILIES(KERNEL32_DECLARE)
 #undef KERNEL32_DECLARE
+
+/* What KERNELBASE exports and KERNEL32 does not. */
+extern const struct ldr_builtin_export kernelbase_address_exports[];
+extern const size_t kernelbase_address_count;
 
 #endif

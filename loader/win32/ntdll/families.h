@@ -10,7 +10,13 @@
 #include "loader/win32/types.h"
 #include "loader/win32/win32.h"
 
-#define NTDLL_FAMILIES(X) X(heap)
+#define NTDLL_FAMILIES(X) \
+    X(heap)               \
+    X(locks)              \
+    X(slist)              \
+    X(sync)               \
+    X(thread)             \
+    X(exception)
 
 #define NTDLL_DECLARE(family)                                          \
     extern const struct ldr_builtin_export ntdll_##family##_exports[]; \
