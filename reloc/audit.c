@@ -54,14 +54,15 @@ static void consider_start(struct reloc_auditor *auditor, uint32_t rva, uint32_t
 static void consider_exports(struct reloc_auditor *auditor, uint32_t rva)
 {
     struct pe_exports exports;
+    struct pe_span table; /* in one piece: an address table in several is not worth slow reading */
+    uint32_t start;
     if (!pe_exports_open(auditor->image, &exports))
         return;
-    for (uint32_t i = 0; i < exports.function_count && i < MAX_EXPORTS; i++) {
-        uint32_t start;
-        if (!pe_rva_u32(auditor->image, exports.functions_rva + 4 * i, &start))
-            return;
+    uint32_t count = exports.function_count < MAX_EXPORTS ? exports.function_count : MAX_EXPORTS;
+    if (count == 0 || !pe_rva_span(auditor->image, exports.functions_rva, 4 * count, &table))
+        return;
+    for (uint32_t i = 0; i < count && pe_u32(table, 4 * (uint64_t)i, &start); i++)
         consider_start(auditor, rva, start);
-    }
 }
 
 /* The table is sorted, as the specification demands: the two neighbours of `rva` are enough. */
