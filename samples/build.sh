@@ -51,14 +51,19 @@ dll() { # NAME SOURCE CFLAGS MSVC_LINK_OPTIONS GNU_LINK_OPTIONS
     fi
 }
 
-# GNU ld has no /FIXED for a DLL: drop the fixups after linking and set RELOCS_STRIPPED.
+# GNU ld has no /FIXED for a DLL: set RELOCS_STRIPPED and clear the base-relocation directory after
+# linking. The .reloc section stays: a gap between PE sections would be no valid image.
+put() { # FILE OFFSET OCTAL_BYTES
+    printf "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none
+}
 fix_base() { # NAME
     [ "$toolchain" = mingw ] || return 0
     image=$out/$1.dll
-    $triple-w64-mingw32-objcopy -R .reloc "$image"
-    field=$(($(od -An -tu4 -j60 -N4 "$image") + 22)) # Characteristics
-    byte=$(($(od -An -tu1 -j$field -N1 "$image") | 1))
-    printf "\\$(printf %o $byte)" | dd of="$image" bs=1 seek=$field conv=notrunc status=none
+    nt=$(($(od -An -tu4 -j60 -N4 "$image")))
+    flags=$(($(od -An -tu1 -j$((nt + 22)) -N1 "$image") | 1)) # Characteristics
+    directories=$((nt + 24 + (word == 64 ? 112 : 96)))
+    put "$image" $((nt + 22)) "\\$(printf %o $flags)"
+    put "$image" $((directories + 5 * 8)) '\0\0\0\0\0\0\0\0'
 }
 
 lib() { echo "$work/$1.dll.lib"; }

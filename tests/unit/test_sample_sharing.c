@@ -5,6 +5,7 @@
  * The test program is its own child: with a path as argument it loads that image, reports its
  * counters on stdout, and stays until its stdin closes.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -49,17 +50,14 @@ static int child_main(const char *path)
 static void child_start(struct child *child, const char *path)
 {
     int to[2], from[2];
-    assert_int_equal(pipe(to), 0);
-    assert_int_equal(pipe(from), 0);
+    /* Close-on-exec: a sibling that held an end would keep this child waiting for ever. */
+    assert_int_equal(pipe2(to, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(from, O_CLOEXEC), 0);
     child->pid = fork();
     assert_true(child->pid >= 0);
     if (child->pid == 0) {
         dup2(to[0], STDIN_FILENO);
         dup2(from[1], STDOUT_FILENO);
-        close(to[0]);
-        close(to[1]);
-        close(from[0]);
-        close(from[1]);
         execl("/proc/self/exe", "child", path, (char *)NULL);
         _exit(127);
     }
