@@ -2,7 +2,7 @@
  * Variables of the C runtime that images reach by name: _fmode, __argv, _environ and their like.
  *
  * msvcrt.dll exports them as data; UCRT gives their addresses by functions (__p__fmode). Both see
- * the same variables: those of msvcrt's image once it is mapped, else the ones kept here.
+ * the same variables: those in msvcrt's image once it is mapped, until then the ones kept here.
  */
 #ifndef WIN32_CRT_DATA_H
 #define WIN32_CRT_DATA_H
@@ -25,9 +25,12 @@ struct crt_data {
     int *daylight;
     crt_long *dst_bias;
     char **time_names; /* two */
+    unsigned char *mbctype, *mbcasemap;
 };
 extern struct crt_data crt_data;
 
+/* Readies the standard streams; idempotent. */
+void crt_data_init(void);
 /* _fmode: 0, CRT_O_TEXT or CRT_O_BINARY. */
 int crt_default_mode(void);
 

@@ -32,6 +32,12 @@ typedef uint32_t crt_ulong;
     {                                                                                  \
         .name = #export_name, .kind = LDR_EXPORT_FUNCTION, .address = (const void *)fn \
     }
+/* msvcrt's time and stat functions without a suffix follow the word size. */
+#if defined(__x86_64__)
+#define CRT_BY_WORD(export_name, for_64, for_32) CRT_AS(export_name, for_64)
+#else
+#define CRT_BY_WORD(export_name, for_64, for_32) CRT_AS(export_name, for_32)
+#endif
 #define CRT_DATA(export_name, bytes, where)                                                        \
     {                                                                                              \
         .name = #export_name, .kind = LDR_EXPORT_DATA, .size = bytes, .location = (void **)(where) \

@@ -1,0 +1,124 @@
+/*
+ * signal() and raise() with Windows's numbers, within the process; and starting programs, which is
+ * refused: peldr runs images in the host's process.
+ */
+#include "loader/ke/ke.h"
+#include "loader/win32/crt/startup.h"
+
+typedef void(WINCDECL *handler)(int number);
+
+/* SIG_DFL, SIG_IGN, SIG_GET, SIG_SGE, SIG_ACK, SIG_ERR */
+enum { DEFAULT = 0, IGNORE = 1, QUERY = 2, ACKNOWLEDGE = 4 };
+#define FAILED ((handler)(intptr_t)-1)
+
+static const int numbers[] = {2,  4,  6,  8,
+                              11, 15, 21, 22}; /* INT ILL ABRT FPE SEGV TERM BREAK ABRT */
+static handler handlers[CRT_COUNT(numbers)];
+
+static handler *slot_of(int number)
+{
+    number = number == 6 ? 22 : number; /* SIGABRT_COMPAT */
+    for (size_t i = 0; i < CRT_COUNT(numbers); i++) {
+        if (numbers[i] == number) {
+            return &handlers[i];
+        }
+    }
+    return NULL;
+}
+
+int crt_raise(int number)
+{
+    handler *slot = slot_of(number);
+    if (slot == NULL) {
+        crt_invalid(CRT_EINVAL);
+        return -1;
+    }
+    handler function = *slot;
+    if ((intptr_t)function == IGNORE) {
+        return 0;
+    }
+    if ((intptr_t)function == DEFAULT) {
+        ke_process_exit(3);
+    }
+    *slot = NULL; /* one shot */
+    function(number);
+    return 0;
+}
+
+static WINCDECL_DEF int crt_raise_signal(int number)
+{
+    return crt_raise(number);
+}
+
+static WINCDECL_DEF handler crt_signal(int number, handler function)
+{
+    handler *slot = slot_of(number);
+    if (slot == NULL || (intptr_t)function == ACKNOWLEDGE) {
+        crt_invalid(CRT_EINVAL);
+        return FAILED;
+    }
+    handler old = *slot;
+    if ((intptr_t)function != QUERY) {
+        *slot = function;
+    }
+    return old;
+}
+
+/* system(NULL) asks for a command processor: there is none. */
+static WINCDECL_DEF int crt_system(const void *command)
+{
+    if (command == NULL) {
+        return 0;
+    }
+    crt_set_errno(CRT_ENOSYS);
+    return -1;
+}
+
+/* _spawnv, _execv, _cwait, _popen ...: all arguments are left to the caller (cdecl). */
+static WINCDECL_DEF intptr_t refuse_process(void)
+{
+    crt_set_errno(CRT_ENOSYS);
+    return -1;
+}
+
+static WINCDECL_DEF void *refuse_pipe(void)
+{
+    crt_set_errno(CRT_ENOSYS);
+    return NULL;
+}
+
+static const struct ldr_builtin_export functions[] = {
+    CRT_FN(signal),
+    CRT_AS(raise, crt_raise_signal),
+    CRT_FN(system),
+    CRT_AS(_wsystem, crt_system),
+    CRT_AS(_popen, refuse_pipe),
+    CRT_AS(_wpopen, refuse_pipe),
+    CRT_AS(_pclose, refuse_process),
+    CRT_AS(_cwait, refuse_process),
+    CRT_AS(_execl, refuse_process),
+    CRT_AS(_execle, refuse_process),
+    CRT_AS(_execlp, refuse_process),
+    CRT_AS(_execlpe, refuse_process),
+    CRT_AS(_execv, refuse_process),
+    CRT_AS(_execve, refuse_process),
+    CRT_AS(_execvp, refuse_process),
+    CRT_AS(_execvpe, refuse_process),
+    CRT_AS(_spawnl, refuse_process),
+    CRT_AS(_spawnle, refuse_process),
+    CRT_AS(_spawnlp, refuse_process),
+    CRT_AS(_spawnlpe, refuse_process),
+    CRT_AS(_spawnv, refuse_process),
+    CRT_AS(_spawnve, refuse_process),
+    CRT_AS(_spawnvp, refuse_process),
+    CRT_AS(_spawnvpe, refuse_process),
+    CRT_AS(_wexecl, refuse_process),
+    CRT_AS(_wexecv, refuse_process),
+    CRT_AS(_wexecve, refuse_process),
+    CRT_AS(_wexecvp, refuse_process),
+    CRT_AS(_wspawnl, refuse_process),
+    CRT_AS(_wspawnv, refuse_process),
+    CRT_AS(_wspawnve, refuse_process),
+    CRT_AS(_wspawnvp, refuse_process),
+};
+CRT_FAMILY(crt_signal_family, functions);
