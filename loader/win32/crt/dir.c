@@ -3,6 +3,7 @@
  */
 #include <stdlib.h>
 
+#include "loader/ke/ke.h"
 #include "loader/win32/crt/path.h"
 #include "loader/win32/hosttime.h"
 #include "loader/win32/modules.h"

@@ -200,7 +200,9 @@ static WINCDECL_DEF char *crt__strrev(char *s)
 
 static WINCDECL_DEF char *crt__strnset(char *s, int c, size_t size)
 {
-    memset(s, c, strnlen(s, size));
+    for (size_t i = 0; i < size && s[i] != 0; i++) {
+        s[i] = (char)c;
+    }
     return s;
 }
 
