@@ -125,11 +125,11 @@ static void an_image_resource_is_not_relocated(void **state)
 
 static void a_wanted_base_is_used_or_refused(void **state)
 {
-    struct ldr_load_options options = {.name = tempdir_path("c.dll"), .base = 0x32100000};
+    struct ldr_load_options options = {.name = tempdir_path("c.dll"), .base = 0x12340000};
     struct ldr_module *c, *second;
     struct pe_error err = {0};
     assert_status(ldr_load(&options, &c, NULL), STATUS_SUCCESS);
-    assert_true(ldr_module_base(c) == 0x32100000);
+    assert_true(ldr_module_base(c) == 0x12340000);
     assert_int_equal(ldr_module_relocation(c)->outcome, RELOC_APPLIED);
     graph_write(&(struct graph_spec){.file = "d.dll"});
     options.name = tempdir_path("d.dll");
@@ -241,14 +241,20 @@ static void exports_that_cannot_be_read_are_not_found(void **state)
 
 /* ---- leaks ---- */
 
-static unsigned count_lines(const char *path)
+/* Mappings; with a sanitizer, whose allocator maps what it likes, only those of images. */
+static unsigned count_mappings(void)
 {
-    unsigned lines = 0;
-    FILE *file = fopen(path, "r");
-    for (int c; file && (c = fgetc(file)) != EOF;)
-        lines += c == '\n';
+    unsigned count = 0;
+    char line[PATH_MAX + 128];
+    FILE *file = fopen("/proc/self/maps", "r");
+    while (file && fgets(line, sizeof(line), file))
+#ifdef __SANITIZE_ADDRESS__
+        count += strstr(line, "memfd:") != NULL || strstr(line, tempdir) != NULL;
+#else
+        count++;
+#endif
     fclose(file);
-    return lines;
+    return count;
 }
 
 static unsigned count_fds(void)
@@ -288,11 +294,11 @@ static void a_thousand_loads_leave_nothing(void **state)
     assert_status(ldr_thread_register(&thread, &field, NULL), STATUS_SUCCESS);
     for (int i = 0; i < 10; i++)
         load_all_ways();
-    unsigned maps = count_lines("/proc/self/maps"), fds = count_fds();
+    unsigned maps = count_mappings(), fds = count_fds();
     size_t used = mallinfo2().uordblks;
     for (int i = 0; i < 1000; i++)
         load_all_ways();
-    assert_int_equal(count_lines("/proc/self/maps"), maps);
+    assert_int_equal(count_mappings(), maps);
     assert_int_equal(count_fds(), fds);
     assert_true(mallinfo2().uordblks <= used + 4096);
     ldr_thread_unregister(&thread);

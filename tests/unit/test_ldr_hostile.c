@@ -50,10 +50,12 @@ static void write_shared_tables(const char *file, const char *dll, uint32_t desc
     uint32_t hint = pebuild_u16(&buf, 0);
     pebuild_str(&buf, name);
     pebuild_align(&buf, WORD);
-    uint32_t lookup = pebuild_here(&buf);
+    uintptr_t *thunks = calloc(entries + 1, sizeof(*thunks));
+    assert_non_null(thunks);
     for (uint32_t i = 0; i < entries; i++)
-        pebuild_ptr(&buf, hint);
-    pebuild_ptr(&buf, 0);
+        thunks[i] = hint;
+    uint32_t lookup = pebuild_bytes(&buf, thunks, (entries + 1) * WORD);
+    free(thunks);
     uint32_t iat = pebuild_ptr(&buf, 1); /* an empty address table would be skipped */
     pebuild_zeroes(&buf, entries * WORD);
     uint32_t directory = pebuild_here(&buf);
