@@ -81,13 +81,11 @@ static void report(const siginfo_t *info, const ucontext_t *context)
     ke_text_report(&text);
 }
 
-/* The default action comes by itself when the instruction faults again. */
-static void default_action(int number, const siginfo_t *info)
+/* It comes by itself when the instruction faults again. */
+static void default_action(int number)
 {
     struct sigaction action = {.sa_handler = SIG_DFL};
     sigaction(number, &action, NULL);
-    if (info->si_code <= 0) /* sent by somebody: nothing would fault again */
-        raise(number);
 }
 
 static void on_fault(int number, siginfo_t *info, void *opaque)
@@ -102,8 +100,10 @@ static void on_fault(int number, siginfo_t *info, void *opaque)
     } else if (previous.sa_handler != SIG_DFL && previous.sa_handler != SIG_IGN) {
         previous.sa_handler(number);
     } else {
+        default_action(number); /* first, so that a fault of the report itself ends it */
         report(info, context);
-        default_action(number, info);
+        if (info->si_code <= 0) /* sent by somebody: nothing will fault again */
+            raise(number);
     }
 }
 

@@ -9,6 +9,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "loader/ke/process.h"
 #include "loader/ke/report.h"
@@ -120,15 +121,17 @@ static const char *code_name(uint32_t code)
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (names[i].code == code)
             return names[i].name;
-    return nt_status_name(code);
+    const char *name = nt_status_name(code);
+    return strcmp(name, "STATUS_UNKNOWN") ? name : "";
 }
 
 void ke_report_exception(const struct ke_exception_record *record)
 {
     struct ke_text text = {.length = 0};
     ke_text_put(&text, "unhandled exception ");
-    ke_text_put(&text, code_name(record->ExceptionCode));
-    ke_text_put(&text, " ");
+    const char *name = code_name(record->ExceptionCode);
+    ke_text_put(&text, name);
+    ke_text_put(&text, *name ? " " : "");
     ke_text_hex(&text, record->ExceptionCode);
     ke_text_put(&text, " at ");
     ke_text_address(&text, (uintptr_t)record->ExceptionAddress);

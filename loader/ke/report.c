@@ -48,6 +48,19 @@ bool ke_in_image(uintptr_t address)
     return find_entry(address) != NULL;
 }
 
+/* Behind a call instruction: E8 rel32, or FF /2 with an operand of 1 to 6 bytes. */
+static bool is_return_address(uintptr_t address)
+{
+    const struct table_entry *entry = find_entry(address);
+    if (!entry || address - entry->DllBase < 0x1000) /* the headers hold no code */
+        return false;
+    const uint8_t *at = (const uint8_t *)address;
+    bool found = at[-5] == 0xE8;
+    for (int length = 2; length <= 7 && !found; length++)
+        found = at[-length] == 0xFF && (at[1 - length] & 0x38) == 0x10;
+    return found;
+}
+
 uintptr_t ke_find_caller(uintptr_t stack_pointer)
 {
     const struct ke_teb *teb = ke_current ? ke_current->teb : NULL;
@@ -57,7 +70,7 @@ uintptr_t ke_find_caller(uintptr_t stack_pointer)
     const uintptr_t *word = (const uintptr_t *)(stack_pointer & ~(sizeof(uintptr_t) - 1));
     const uintptr_t *end = (const uintptr_t *)teb->StackBase;
     for (int i = 0; i < SCAN_WORDS && word < end; i++, word++)
-        if (ke_in_image(*word))
+        if (is_return_address(*word))
             return *word;
     return 0;
 }
