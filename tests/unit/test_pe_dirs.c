@@ -274,6 +274,7 @@ static void resource_names(void **state)
     assert_true(pe_resource_root(&f.image, &root));
     assert_true(pe_resource_find(&root, same, 4, 0, &e) && e.named && e.name_len == 4);
     assert_int_equal(e.name_rva, 0x1000 + 106);
+    assert_int_equal(e.id, 0);
     assert_false(pe_resource_find(&root, same, 3, 0, &e));
     assert_false(pe_resource_find(&root, other, 4, 0, &e));
     pebuild_put32(f.bytes, 0x400 + 16, 0xffffffff); /* a name outside the image */

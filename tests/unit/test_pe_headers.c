@@ -414,6 +414,26 @@ static void checksum_and_overlay(void **state)
     free(longer);
 }
 
+/* At an odd e_lfanew the CheckSum field shares words with its neighbours, which still count. */
+static void checksum_at_odd_offsets(void **state)
+{
+    struct pebuild *b = pebuild_new(PEBUILD_DLL);
+    struct pe_image image;
+    uint64_t size;
+    b->h.e_lfanew = 0x81;
+    b->h.size_of_image = 0;
+    b->h.subsystem = 0xffff;
+    uint8_t *bytes = pebuild_finish(b, &size);
+    pebuild_put32(bytes, 0x81 + 24 + 60, 0xff000000); /* the fields on both sides */
+    assert_status(open_bytes(bytes, size, &image), STATUS_SUCCESS);
+    uint32_t sum = pe_checksum(&image);
+    pebuild_put32(bytes, 0x81 + 24 + 64, 0x12345678);
+    assert_int_equal(pe_checksum(&image), sum);
+    bytes[0x81 + 24 + 63] = 0; /* the high byte of SizeOfHeaders, an even offset's low half */
+    assert_int_equal(pe_checksum(&image), sum - 0xff);
+    free(bytes);
+}
+
 static void machine_names(void **state)
 {
     assert_string_equal(pe_machine_name(0x14c), "i386");
@@ -462,6 +482,7 @@ int main(void)
         cmocka_unit_test(section_table_of_the_file),
         cmocka_unit_test(table_outside_the_file),
         cmocka_unit_test(checksum_and_overlay),
+        cmocka_unit_test(checksum_at_odd_offsets),
         cmocka_unit_test(machine_names),
         cmocka_unit_test(every_prefix),
     };
