@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "loader/ldr/path.h"
+#include "loader/win32/crt/crt.h"
 #include "loader/win32/modules.h"
 #include "loader/win32/win32.h"
 
@@ -22,6 +23,7 @@ static void register_all(void)
     win32_kernelbase_prepare();
     for (size_t i = 0; i < MODULE_COUNT; i++)
         ldr_builtin_register(modules[i]);
+    win32_crt_register();
 }
 
 void win32_register(void)
