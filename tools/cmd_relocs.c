@@ -66,11 +66,13 @@ static json_t *code_json(const struct pe_image *image, int64_t delta)
     json_t *array = json_array();
     struct pe_fixup_iter it;
     struct pe_fixup fixup;
+    struct reloc_auditor auditor;
     struct reloc_audit audit;
+    reloc_auditor_init(&auditor, image);
     if (!pe_fixups(image, &it))
         return array;
     while (pe_fixup_next(&it, &fixup) > 0)
-        if (reloc_audit_fixup(image, &fixup, delta, &audit)) {
+        if (reloc_auditor_find(&auditor, &fixup, delta, &audit)) {
             json_t *o = json_object();
             doc_set(o, "rva", doc_hex(audit.fixup_rva));
             doc_set(o, "type", json_string(reloc_type_name(image->h.machine, fixup.type)));
