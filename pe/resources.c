@@ -11,6 +11,19 @@
 #define ENTRY_SIZE 8u
 #define HIGH_BIT   0x80000000u
 
+/* No more entries than the bytes that hold them: what zero fill adds would all be the same. */
+static void cut_counts(struct pe_resource_dir *dir, uint64_t rva)
+{
+    uint64_t room = pe_limit(dir->image) - rva - TABLE_SIZE;
+    if (room > dir->image->bytes.size)
+        room = dir->image->bytes.size;
+    room /= ENTRY_SIZE;
+    if (dir->named_count > room)
+        dir->named_count = (uint16_t)room;
+    if (dir->id_count > room - dir->named_count)
+        dir->id_count = (uint16_t)(room - dir->named_count);
+}
+
 static bool open_table(const struct pe_image *image, uint32_t root, uint32_t offset,
                        struct pe_resource_dir *out)
 {
@@ -19,6 +32,7 @@ static bool open_table(const struct pe_image *image, uint32_t root, uint32_t off
     if (rva > UINT32_MAX - TABLE_SIZE || !pe_rva_u16(image, (uint32_t)rva + 12, &dir.named_count) ||
         !pe_rva_u16(image, (uint32_t)rva + 14, &dir.id_count))
         return false;
+    cut_counts(&dir, rva);
     *out = dir;
     return true;
 }

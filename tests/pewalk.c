@@ -198,7 +198,7 @@ static void walk_resources(struct walk *w, const struct pe_resource_dir *dir, ui
         if (pe_resource_data_of(dir, &e, &data))
             walk_rva(w, data.rva);
     }
-    if (depth < 3) {
+    if (depth == 0) {
         note(w, pe_resource_find(dir, name, 4, 0, &e));
         note(w, pe_resource_find(dir, NULL, 0, 1, &e));
     }

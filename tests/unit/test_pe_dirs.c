@@ -283,13 +283,28 @@ static void resource_names(void **state)
     free(f.bytes);
 }
 
+/* Counts without substance are cut to what the image can hold. */
+static void absurd_resource_counts(void **state)
+{
+    struct fixture f;
+    struct pe_resource_dir root;
+    struct pe_resource_entry e;
+    open_resources(&f, 0x100);
+    pebuild_put32(f.bytes, 0x400 + 12, UINT32_MAX);
+    assert_true(pe_resource_root(&f.image, &root));
+    assert_int_equal(root.named_count + root.id_count, f.size / 8);
+    assert_false(pe_resource_entry_at(&root, (uint32_t)(f.size / 8), &e));
+    free(f.bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(va_conversion),     cmocka_unit_test(tls),
-        cmocka_unit_test(tls_at_the_edges),  cmocka_unit_test(load_config),
-        cmocka_unit_test(runtime_functions), cmocka_unit_test(debug_directory),
-        cmocka_unit_test(resource_path),     cmocka_unit_test(resource_names),
+        cmocka_unit_test(va_conversion),          cmocka_unit_test(tls),
+        cmocka_unit_test(tls_at_the_edges),       cmocka_unit_test(load_config),
+        cmocka_unit_test(runtime_functions),      cmocka_unit_test(debug_directory),
+        cmocka_unit_test(resource_path),          cmocka_unit_test(resource_names),
+        cmocka_unit_test(absurd_resource_counts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
