@@ -133,7 +133,10 @@ void crt_data_attach_msvcrt(void)
 {
     crt_startup();
     for (size_t i = 0; i < CRT_COUNT(variables); i++) {
-        memcpy(*variables[i].export.location, variables[i].value, variables[i].export.size);
+        void *copy = *variables[i].export.location;
+        if (copy) { /* a few exist in the DLL of the other word size only */
+            memcpy(copy, variables[i].value, variables[i].export.size);
+        }
     }
 }
 
