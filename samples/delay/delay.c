@@ -1,6 +1,6 @@
 /*
- * A delay import of low.dll: the loader must leave it alone, and the first call binds it through the
- * helper below, which does what Microsoft documents for __delayLoadHelper2.
+ * A delay import of low.dll: the loader must leave it alone, and the first call binds it through
+ * the helper below, which does what Microsoft documents for __delayLoadHelper2.
  */
 #include "sample.h"
 

@@ -12,7 +12,8 @@ int main(int argc, char **argv)
     printf("Hello from a PE image, %d argument%s\n", argc - 1, argc == 2 ? "" : "s");
     for (int i = 1; i < argc; i++)
         printf("  [%d] %s\n", i, argv[i]);
-    printf("%s, %5.2f, %#x, %s\n", copy, 3.14159, 255u, getenv("PELDR_GREETING") ? "greeted" : "plain");
+    printf("%s, %5.2f, %#x, %s\n", copy, 3.14159, 255u,
+           getenv("PELDR_GREETING") ? "greeted" : "plain");
     free(copy);
     return argc - 1;
 }

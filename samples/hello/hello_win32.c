@@ -4,7 +4,8 @@
 SAMPLE_NO_CRT
 
 IMPORT HANDLE WINAPI GetStdHandle(DWORD which);
-IMPORT BOOL WINAPI WriteFile(HANDLE file, const void *data, DWORD size, DWORD *written, void *overlapped);
+IMPORT BOOL WINAPI WriteFile(HANDLE file, const void *data, DWORD size, DWORD *written,
+                             void *overlapped);
 IMPORT const char *WINAPI GetCommandLineA(void);
 IMPORT void WINAPI ExitProcess(DWORD code);
 /* api-ms-win-crt-string-l1-1-0.dll, which resolves to ucrtbase.dll */

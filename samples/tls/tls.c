@@ -42,8 +42,8 @@ struct tls_directory {
     DWORD zero_fill, characteristics;
 };
 #pragma section(".rdata$T", read)
-__declspec(allocate(".rdata$T")) const struct tls_directory _tls_used = {
-    &_tls_start, &_tls_end, &_tls_index, &xl_a + 1, 0, 0};
+__declspec(allocate(".rdata$T")) const
+    struct tls_directory _tls_used = {&_tls_start, &_tls_end, &_tls_index, &xl_a + 1, 0, 0};
 #else
 /* GCC keeps thread variables in emulated TLS; only the callbacks are the loader's business. */
 static __thread int tls_value = 5;
