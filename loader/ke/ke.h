@@ -71,7 +71,8 @@ int32_t *ke_thread_priority_of(struct ob_object *thread); /* THREAD_PRIORITY_*, 
 void ke_thread_exit(uint32_t code) __attribute__((noreturn));
 /*
  * Runs image code on this thread such that ke_thread_exit() returns from here with its code: the
- * entry point of an EXE. The thread stays attached.
+ * entry point of an EXE. Waits for the threads that images created: a Windows process lives until
+ * its last thread ends. This thread stays attached.
  */
 uint32_t ke_run(ke_thread_start start, void *parameter);
 

@@ -226,8 +226,9 @@ uint32_t ke_run(ke_thread_start start, void *parameter)
     struct ke_thread *thread = ke_current;
     void *outer = thread->gate;
     uint32_t code = ke_gate_enter(start, parameter, &thread->gate);
-    if (thread == ke_current)
-        thread->gate = outer;
+    thread->gate = outer;
+    if (!outer)
+        ke_live_threads_wait();
     return code;
 }
 
