@@ -70,7 +70,7 @@ enum {
     PELDR_SEARCH_DEFAULT_DIRS = 0x1000,
     /* Map and relocate a private copy, run nothing, resolve nothing; images of any machine. */
     PELDR_MAP_ONLY = 0x10000,
-    /* Load an EXE as the process's program: imports, TLS; peldr_run() starts it. */
+    /* Load an EXE as the process's program: imports, TLS; nothing of it runs before peldr_run(). */
     PELDR_EXE = 0x20000,
     /* A DLL on the search path wins over a builtin module of the same name. */
     PELDR_PREFER_NATIVE = 0x40000,
