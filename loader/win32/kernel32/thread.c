@@ -3,7 +3,6 @@
  * host's scheduler is not told.
  */
 #include <fcntl.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,12 +220,6 @@ static DWORD WINAPI_DEF k32_SetThreadIdealProcessor(HANDLE handle, DWORD process
     return is_thread(handle) ? 0 : RESUME_FAILED;
 }
 
-static DWORD WINAPI_DEF k32_GetCurrentProcessorNumber(void)
-{
-    int cpu = sched_getcpu();
-    return cpu >= 0 ? (DWORD)cpu : 0;
-}
-
 /* The host shows 15 bytes of a thread's name; the file belongs to the thread as long as it lives.
  */
 static HRESULT WINAPI_DEF k32_SetThreadDescription(HANDLE handle, const WCHAR *description)
@@ -277,13 +270,6 @@ static BOOL WINAPI_DEF k32_SetThreadContext(HANDLE handle, const void *context)
     return is_thread(handle) && win32_fail(ERROR_NOT_SUPPORTED);
 }
 
-/* AppPolicyThreadInitializationType_None: a desktop program. */
-static LONG WINAPI_DEF k32_AppPolicyGetThreadInitializationType(HANDLE token, ULONG *policy)
-{
-    *policy = 0;
-    return ERROR_SUCCESS;
-}
-
 const struct ldr_builtin_export kernel32_thread_exports[] = {
     LDR_FN(k32_, CreateThread),
     LDR_FN(k32_, ExitThread),
@@ -303,13 +289,11 @@ const struct ldr_builtin_export kernel32_thread_exports[] = {
     LDR_FN(k32_, GetThreadPriorityBoost),
     LDR_FN(k32_, SetThreadAffinityMask),
     LDR_FN(k32_, SetThreadIdealProcessor),
-    LDR_FN(k32_, GetCurrentProcessorNumber),
     LDR_FN(k32_, SetThreadDescription),
     LDR_FN(k32_, SetThreadStackGuarantee),
     LDR_FN(k32_, GetCurrentThreadStackLimits),
     LDR_FN(k32_, GetThreadContext),
     LDR_FN(k32_, SetThreadContext),
-    LDR_FN(k32_, AppPolicyGetThreadInitializationType),
 };
 const size_t kernel32_thread_count =
     sizeof(kernel32_thread_exports) / sizeof(*kernel32_thread_exports);
