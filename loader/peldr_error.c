@@ -3,8 +3,10 @@
  */
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "loader/ke/ke.h"
+#include "loader/ldr/ldr.h"
 #include "loader/peldr_api.h"
 #include "loader/win32/win32.h"
 
@@ -51,11 +53,29 @@ struct pe_error *peldr_begin(void)
     return &last;
 }
 
+/* exit() of the host is the end of the process for images as well. */
+static void detach_at_exit(void)
+{
+    if (nt_ok(ke_thread_attach(NULL))) {
+        ldr_process_detach();
+    }
+}
+
+static void watch_exit(void)
+{
+    atexit(detach_at_exit);
+}
+
 nt_status peldr_enter(struct pe_error **err)
 {
+    static pthread_once_t watched = PTHREAD_ONCE_INIT;
     *err = peldr_begin();
     nt_status status = ke_process_init(*err);
-    return nt_ok(status) ? ke_thread_enter(*err) : status;
+    if (nt_ok(status)) {
+        pthread_once(&watched, watch_exit);
+        status = ke_thread_enter(*err);
+    }
+    return status;
 }
 
 int peldr_result(nt_status status)

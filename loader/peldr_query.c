@@ -9,11 +9,19 @@
 
 /* ---- modules ---- */
 
+/* A closed module is an error, not a crash. */
+static bool is_module(const peldr_module *module, struct pe_error *err)
+{
+    return ldr_module_valid(module) ||
+           peldr_result(pe_fail(err, STATUS_INVALID_HANDLE, "%p is no loaded module",
+                                (const void *)module)) == 0;
+}
+
 int peldr_module_info(peldr_module *module, struct peldr_module_info *out)
 {
     struct pe_error *err = peldr_begin();
-    if (!module) {
-        return peldr_result(pe_fail(err, STATUS_INVALID_HANDLE, "the module is NULL"));
+    if (!is_module(module, err)) {
+        return -1;
     }
     const struct pe_image *image = ldr_module_image(module);
     const struct mm_view *view = ldr_module_view(module);
@@ -37,8 +45,8 @@ int peldr_module_info(peldr_module *module, struct peldr_module_info *out)
 
 peldr_module *peldr_next_module(peldr_module *module)
 {
-    peldr_begin();
-    return ldr_next(module);
+    struct pe_error *err = peldr_begin();
+    return !module || is_module(module, err) ? ldr_next(module) : NULL;
 }
 
 peldr_module *peldr_module_at(uint64_t address)
@@ -95,8 +103,7 @@ int peldr_next_region(peldr_module *module, uint32_t *cursor, struct peldr_regio
 {
     struct pe_error *err = peldr_begin();
     struct mm_region region;
-    if (!module) {
-        peldr_result(pe_fail(err, STATUS_INVALID_HANDLE, "the module is NULL"));
+    if (!is_module(module, err)) {
         return -1;
     }
     const struct mm_view *view = ldr_module_view(module);
@@ -138,9 +145,12 @@ int peldr_relocation(peldr_module *module, struct peldr_relocation *out)
         [RELOC_REFUSED] = "refused",
     };
     struct pe_error *err = peldr_begin();
-    if (!module || !ldr_module_view(module)) {
-        return peldr_result(
-            pe_fail(err, STATUS_INVALID_HANDLE, "the module is not mapped as an image"));
+    if (!is_module(module, err)) {
+        return -1;
+    }
+    if (!ldr_module_view(module)) {
+        return peldr_result(pe_fail(err, STATUS_INVALID_HANDLE, "%s is not mapped as an image",
+                                    ldr_module_name(module)));
     }
     const struct reloc_plan *plan = ldr_module_relocation(module);
     const char *because = ldr_module_moved_because(module);

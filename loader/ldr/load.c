@@ -318,13 +318,25 @@ nt_status ldr_load(const struct ldr_load_options *options, struct ldr_module **o
     return status;
 }
 
+static nt_status check_startable(const struct ldr_module *program, struct pe_error *err)
+{
+    if (!ldr_module_valid(program) || !program->exe) {
+        return pe_fail(err, STATUS_INVALID_HANDLE, "%p is not the program of this process",
+                       (const void *)program);
+    }
+    return program->state == LDR_STATE_LOADED
+               ? STATUS_SUCCESS
+               : pe_fail(err, STATUS_INVALID_PARAMETER, "%s has been started already",
+                         program->name);
+}
+
 nt_status ldr_start(struct ldr_module *program, struct pe_error *err)
 {
     ldr_lock();
-    nt_status status = ldr_module_valid(program) && program->exe
-                           ? ldr_initialize(program, err)
-                           : pe_fail(err, STATUS_INVALID_HANDLE,
-                                     "%p is not the program of this process", (void *)program);
+    nt_status status = check_startable(program, err);
+    if (nt_ok(status)) {
+        status = ldr_initialize(program, err);
+    }
     ldr_unlock();
     return status;
 }

@@ -58,18 +58,23 @@ char *ldr_canonical_name(const char *name, uint32_t flags)
 
 /* ---- look-up ---- */
 
-bool ldr_module_valid(const struct ldr_module *module)
+static bool is_listed(const struct ldr_module *module, const struct ldr_link *head)
 {
-    struct ldr_link *const lists[] = {&ldr_load_order, &ldr_unlisted};
-    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++) {
-        LDR_FOR_EACH(known, lists[i], order)
-        {
-            if (known == module) {
-                return true;
-            }
+    LDR_FOR_EACH(known, head, order)
+    {
+        if (known == module) {
+            return true;
         }
     }
     return false;
+}
+
+bool ldr_module_valid(const struct ldr_module *module)
+{
+    ldr_lock();
+    bool valid = is_listed(module, &ldr_load_order) || is_listed(module, &ldr_unlisted);
+    ldr_unlock();
+    return valid;
 }
 
 struct ldr_module *ldr_find_base_name(const char *name)

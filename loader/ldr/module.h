@@ -109,8 +109,6 @@ void ldr_module_destroy(struct ldr_module *module);
 
 /* Puts a mapped module into the list of its kind; `first` = before all others (the EXE). */
 void ldr_module_list(struct ldr_module *module, bool first);
-/* False for a pointer that is no module (any more). */
-bool ldr_module_valid(const struct ldr_module *module);
 struct ldr_module *ldr_find_base_name(const char *name);
 struct ldr_module *ldr_find_file(const struct mm_file_id *file);
 struct ldr_module *ldr_find_exe(void);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include <pthread.h>
+#include <sys/wait.h>
 
 #include <cmocka.h>
 
@@ -140,6 +141,10 @@ static void a_module_tells_about_itself(void **state)
         seen += m == a;
     assert_int_equal(seen, 1);
     assert_int_equal(peldr_close(a), 0);
+    assert_int_equal(peldr_module_info(a, &info), -1);
+    assert_int_equal(peldr_close(a), -1);
+    assert_null(peldr_sym(a, "fa"));
+    assert_int_equal(peldr_error_win32(), 6);
 }
 
 static void regions_cover_the_image_in_order(void **state)
@@ -224,6 +229,33 @@ static void bytes_load_from_memory(void **state)
 
 /* ---- running ---- */
 
+static void say_at_detach(char id, uint32_t reason)
+{
+    if (id == 'a' && reason == 0 && write(STDOUT_FILENO, "detached", 8) != 8)
+        abort();
+}
+
+/* A host that simply exits: DLL_PROCESS_DETACH is sent, with lpReserved not NULL. */
+static void modules_are_detached_when_the_host_exits(void **state)
+{
+    int ends[2];
+    char said[16] = "";
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        dup2(ends[1], STDOUT_FILENO);
+        graph_hook = say_at_detach;
+        exit(peldr_open(tempdir_path("a.dll"), 0) ? 0 : 1);
+    }
+    close(ends[1]);
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(read(ends[0], said, sizeof(said)), 8);
+    assert_string_equal(said, "detached");
+    close(ends[0]);
+}
+
 static void a_program_runs_and_returns(void **state)
 {
     char *argv[] = {(char *)"prog.exe", (char *)"argument", NULL};
@@ -244,6 +276,8 @@ static void a_program_runs_and_returns(void **state)
     assert_string_equal(graph_take_log(), "");
     assert_int_equal(peldr_run(prog, 2, argv), 42);
     assert_string_equal(graph_take_log(), "a* k+ k- a_");
+    assert_int_equal(peldr_run(prog, 2, argv), -1);
+    assert_non_null(peldr_error());
 }
 
 static int set_up(void **state)
@@ -269,6 +303,7 @@ int main(void)
         cmocka_unit_test(a_taken_base_shows_in_the_relocation),
         cmocka_unit_test(resolving_tells_where_a_name_comes_from),
         cmocka_unit_test(bytes_load_from_memory),
+        cmocka_unit_test(modules_are_detached_when_the_host_exits),
         cmocka_unit_test(a_program_runs_and_returns),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
