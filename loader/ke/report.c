@@ -61,7 +61,8 @@ static bool is_return_address(uintptr_t address)
     return found;
 }
 
-uintptr_t ke_find_caller(uintptr_t stack_pointer)
+/* Reads the stack across the bounds of its variables, which a sanitizer would object to. */
+__attribute__((no_sanitize("address"))) uintptr_t ke_find_caller(uintptr_t stack_pointer)
 {
     const struct ke_teb *teb = ke_current ? ke_current->teb : NULL;
     if (!teb || stack_pointer < (uintptr_t)teb->StackLimit ||

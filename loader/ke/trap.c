@@ -12,7 +12,9 @@
 #include "loader/ke/report.h"
 #include "loader/ke/thread.h"
 
-static uintptr_t find_foreign_caller(uintptr_t stack_pointer)
+/* Reads the stack as words, which a sanitizer would object to. */
+static __attribute__((no_sanitize("address"))) uintptr_t find_foreign_caller(
+    uintptr_t stack_pointer)
 {
     const uintptr_t end = (uintptr_t)ke_teb()->StackBase;
     for (int i = 0; i < 64 && stack_pointer < end; i++) {
