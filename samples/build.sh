@@ -18,13 +18,22 @@ mkdir -p "$out"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-# An import library from a list of functions; stdcall ones carry @bytes, which i386 names need.
+# An import library from a .def file; each linker wants its own toolchain's.
+implib() { # DEF LIB
+    if [ "$toolchain" = clang ]; then
+        llvm-dlltool -m $dlltool -k -d "$1" -l "$2"
+    else
+        $triple-w64-mingw32-dlltool -k -d "$1" -l "$2"
+    fi
+}
+
+# The same from a list of functions; stdcall ones carry @bytes, which i386 names need.
 importlib() { # NAME.dll FUNCTION...
     dll=$1
     shift
     { echo "LIBRARY $dll"; echo EXPORTS
       for f; do [ "$word" = 32 ] && echo "  $f" || echo "  ${f%@*}"; done; } >"$work/$dll.def"
-    llvm-dlltool -m $dlltool -k -d "$work/$dll.def" -l "$work/$dll.lib"
+    implib "$work/$dll.def" "$work/$dll.lib"
 }
 
 compile() { # OBJECT SOURCE [CFLAGS...]
@@ -95,8 +104,8 @@ dll mid chain/mid.c '' "$(lib low)" "$(lib low)"
 dll top chain/top.c '' "$(lib mid) $(lib low)" "$(lib mid) $(lib low)"
 
 # Two DLLs that need each other's import library: made from .def files first.
-llvm-dlltool -m $dlltool -d "$src/cycle/egg.def" -l "$work/egg.dll.lib"
-llvm-dlltool -m $dlltool -d "$src/cycle/hen.def" -l "$work/hen0.lib"
+implib "$src/cycle/egg.def" "$work/egg.dll.lib"
+implib "$src/cycle/hen.def" "$work/hen0.lib"
 dll egg cycle/egg.c '' "$work/hen0.lib" "$work/hen0.lib"
 dll hen cycle/hen.c '' "$(lib egg)" "$(lib egg)"
 
@@ -114,7 +123,7 @@ dll forward2 forward/forward.c '' "/export:low_again=low.low_value
 dll tls tls/tls.c '' '' ''
 dll refuse refuse/refuse.c '' '' ''
 
-llvm-dlltool -m $dlltool -d "$src/host_import/host.def" -l "$work/host.lib"
+implib "$src/host_import/host.def" "$work/host.lib"
 dll plugin host_import/plugin.c '' "$work/host.lib" "$work/host.lib"
 
 if [ "$toolchain" = clang ]; then
