@@ -75,6 +75,57 @@ static void a_thread_call_may_free_its_own_module(void **state)
     assert_null(ldr_find("a.dll"));
 }
 
+/* A thread of a process that loads, uses and frees with others. */
+static void *load_and_free(void *opaque)
+{
+    const struct pebuild_tls *tls = opaque;
+    char path[2 * PATH_MAX];
+    snprintf(path, sizeof(path), "%s/multi.dll", tempdir);
+    struct ldr_load_options options = {.name = path};
+    struct ldr_thread record;
+    void *field;
+    if (!nt_ok(ldr_thread_register(&record, &field, NULL)))
+        return (void *)"cannot register";
+    for (int i = 0; i < 200; i++) {
+        struct ldr_module *module;
+        uint64_t address;
+        if (!nt_ok(ldr_load(&options, &module, NULL)))
+            return (void *)"cannot load";
+        if (!nt_ok(ldr_symbol(module, "fm", 0, &address, NULL)))
+            return (void *)"cannot find";
+        uint32_t index = *(uint32_t *)(uintptr_t)(ldr_module_base(module) + tls->index_rva);
+        if (memcmp(((void **)field)[index], template_words, sizeof(template_words)) != 0)
+            return (void *)"has no TLS";
+        ldr_thread_attach();
+        if (!nt_ok(ldr_unload(module, NULL)))
+            return (void *)"cannot free";
+    }
+    ldr_thread_unregister(&record);
+    return NULL;
+}
+
+static void threads_may_load_and_free_at_once(void **state)
+{
+    struct pebuild_tls tls = {.template_data = template_words,
+                              .template_size = sizeof(template_words)};
+    pthread_t threads[4];
+    graph_write(&(struct graph_spec){.file = "multi.dll",
+                                     .tls = &tls,
+                                     .imports = {{.module = "b.dll", .names = {"fb"}}},
+                                     .exports = {{.name = "fm"}}});
+    graph_write(&(struct graph_spec){.file = "b.dll", .exports = {{.name = "fb"}}});
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, load_and_free, &tls), 0);
+    for (int i = 0; i < 4; i++) {
+        void *complaint = NULL;
+        assert_int_equal(pthread_join(threads[i], &complaint), 0);
+        if (complaint)
+            fail_msg("a thread %s", (const char *)complaint);
+    }
+    assert_null(ldr_find("multi.dll"));
+    assert_null(ldr_find("b.dll"));
+}
+
 /* ---- static TLS ---- */
 
 static void every_thread_has_its_block_also_of_a_late_dll(void **state)
@@ -300,6 +351,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_are_told_in_order_and_in_reverse),
         cmocka_unit_test(a_thread_call_may_free_its_own_module),
+        cmocka_unit_test(threads_may_load_and_free_at_once),
         cmocka_unit_test(every_thread_has_its_block_also_of_a_late_dll),
         cmocka_unit_test(slots_are_numbered_from_zero_and_reused),
         cmocka_unit_test(a_block_is_aligned_as_the_directory_says),
