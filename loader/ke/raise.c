@@ -140,8 +140,14 @@ void ke_report_exception(const struct ke_exception_record *record)
 
 int32_t ke_unhandled(struct ke_exception_pointers *pointers)
 {
+    static __thread bool in_filter; /* an exception of the filter itself has no filter */
     exception_handler filter = __atomic_load_n(&unhandled_filter, __ATOMIC_ACQUIRE);
-    int32_t answer = filter ? filter(pointers) : KE_CONTINUE_SEARCH;
+    int32_t answer = KE_CONTINUE_SEARCH;
+    if (filter && !in_filter) {
+        in_filter = true;
+        answer = filter(pointers);
+        in_filter = false;
+    }
     if (answer != KE_CONTINUE_SEARCH)
         return answer;
     ke_report_exception(pointers->ExceptionRecord);

@@ -153,6 +153,18 @@ static void continue_noncontinuable(void)
     ke_raise(0xE0000012, KE_EXCEPTION_NONCONTINUABLE, 0, NULL);
 }
 
+static int32_t WINAPI_DEF filter_raises(struct ke_exception_pointers *pointers)
+{
+    ke_raise(0xE0000014, 0, 0, NULL);
+    return KE_CONTINUE_SEARCH;
+}
+
+static void raise_in_filter(void)
+{
+    ke_set_unhandled_filter((void *)filter_raises);
+    ke_raise(0xE0000013, 0, 0, NULL);
+}
+
 static void raise_thread_name(void)
 {
     ke_raise(0x406D1388, 0, 0, NULL);
@@ -169,6 +181,8 @@ static void unhandled_exceptions_end_the_process(void **state)
     assert_string_equal(text, "");
     assert_int_equal(status_of(continue_noncontinuable, text, sizeof(text)), 0x25);
     assert_non_null(strstr(text, "STATUS_NONCONTINUABLE_EXCEPTION"));
+    assert_int_equal(status_of(raise_in_filter, text, sizeof(text)), 0x14);
+    assert_non_null(strstr(text, "0xe0000014"));
     assert_int_equal(status_of(raise_thread_name, text, sizeof(text)), 0);
 }
 
