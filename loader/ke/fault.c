@@ -111,5 +111,8 @@ void ke_fault_install(void)
 {
     /* NODEFER: DllMain of a thread that is attached from here may itself read KUSER_SHARED_DATA. */
     struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER};
-    sigaction(SIGSEGV, &action, &previous);
+    struct sigaction before;
+    sigaction(SIGSEGV, &action, &before);
+    if (before.sa_sigaction != on_fault) /* in front of itself it would call itself for ever */
+        previous = before;
 }
