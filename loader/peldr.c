@@ -130,12 +130,23 @@ int peldr_attach_thread(void)
     return peldr_result(peldr_enter(&err));
 }
 
+/* Where a program's entry point returns to: programs find kernel32 by that address. */
+static uintptr_t return_address(void)
+{
+    struct ldr_module *kernel32 = ldr_find("kernel32.dll");
+    uint64_t address;
+    bool found = kernel32 && ldr_module_is_builtin(kernel32) &&
+                 nt_ok(ldr_symbol(kernel32, "BaseThreadInitThunk", 0, &address, NULL));
+    return found ? (uintptr_t)address : (uintptr_t)ldr_gate_return;
+}
+
 /* The entry point of a program, under the gate: it may come back with any register destroyed. */
 static uint32_t WINAPI_DEF start_program(void *exe)
 {
     uint64_t entry = ldr_module_entry_point(exe);
     /* RtlUserThreadStart hands the PEB to a program's entry point. */
-    return (uint32_t)ldr_gate_call((uintptr_t)entry, (uintptr_t)ke_peb(), 0, 0);
+    return (uint32_t)ldr_gate_call_from(return_address(), (uintptr_t)entry, (uintptr_t)ke_peb(), 0,
+                                        0);
 }
 
 int peldr_run(peldr_module *exe, int argc, char *const *argv)

@@ -1,10 +1,10 @@
 /*
  * The assembly half of the gate (gate.h), for x86-64 and i386.
  *
- * ldr_gate_enter(frame, function, a, b, c) saves the registers that the host's convention preserves
- * into the frame, leaves some slack on the stack, so that a stack pointer that comes back a little too
- * high still points to memory that nobody needs, and calls. On return nothing but the thread pointer
- * is trusted.
+ * ldr_gate_enter(frame, function, a, b, c, from) saves the registers that the host's convention
+ * preserves into the frame, leaves some slack on the stack, so that a stack pointer that comes back a
+ * little too high still points to memory that nobody needs, and calls with the return address `from`.
+ * On return nothing but the thread pointer is trusted.
  */
 #define SLACK 512
 
@@ -29,16 +29,14 @@ ldr_gate_enter:
     movq    %r15, 48(%rdi)
     stmxcsr 56(%rdi)
     fnstcw  60(%rdi)
-    movq    %rsi, %rax
-    movq    %r8, %r9
-    movq    %rcx, %r10
+    movq    %rcx, %rax
     movq    %rdx, %rcx              /* a */
-    movq    %r10, %rdx              /* b */
-    movq    %r9, %r8                /* c */
+    movq    %rax, %rdx              /* b; c is in %r8 already */
     subq    $SLACK, %rsp
     andq    $-16, %rsp
     subq    $32, %rsp               /* the home space of the four register arguments */
-    call    *%rax
+    pushq   %r9                     /* the return address */
+    jmp     *%rsi
 ldr_gate_return:
     movq    ldr_gate_frame@gottpoff(%rip), %rcx
     movq    %fs:(%rcx), %rcx
@@ -67,13 +65,15 @@ ldr_gate_return:
     movl    12(%esp), %ecx          /* a */
     movl    16(%esp), %edx          /* b */
     movl    20(%esp), %esi          /* c */
+    movl    24(%esp), %edi          /* the return address */
     subl    $SLACK, %esp
     andl    $-16, %esp
     subl    $4, %esp                /* 16-byte alignment at the call */
     pushl   %esi
     pushl   %edx
     pushl   %ecx
-    call    *%eax
+    pushl   %edi
+    jmp     *%eax
 ldr_gate_return:
     call    1f                      /* at worst this writes into the slack */
 1:  popl    %ecx

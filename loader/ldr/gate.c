@@ -12,9 +12,7 @@ struct ldr_gate_frame {
 };
 
 uintptr_t ldr_gate_enter(struct ldr_gate_frame *frame, uintptr_t function, uintptr_t a, uintptr_t b,
-                         uintptr_t c);
-/* Where image code returns to: needs a little stack and nothing else. */
-void ldr_gate_return(void);
+                         uintptr_t c, uintptr_t from);
 void ldr_gate_jump(uintptr_t sp) __attribute__((noreturn));
 
 /* Stack that ldr_gate_return() may use below the saved stack pointer. */
@@ -24,27 +22,33 @@ void ldr_gate_jump(uintptr_t sp) __attribute__((noreturn));
 extern __thread struct ldr_gate_frame *ldr_gate_frame __attribute__((tls_model("initial-exec")));
 __thread struct ldr_gate_frame *ldr_gate_frame;
 
-static uintptr_t call(struct ldr_gate_frame *frame, uintptr_t function, uintptr_t a, uintptr_t b,
-                      uintptr_t c)
+static uintptr_t call(struct ldr_gate_frame *frame, uintptr_t from, uintptr_t function, uintptr_t a,
+                      uintptr_t b, uintptr_t c)
 {
     struct ldr_gate_frame *outer = ldr_gate_frame;
     ldr_gate_frame = frame;
-    uintptr_t value = ldr_gate_enter(frame, function, a, b, c);
+    uintptr_t value = ldr_gate_enter(frame, function, a, b, c, from);
     ldr_gate_frame = outer;
     return value;
 }
 
 uintptr_t ldr_gate_call(uintptr_t function, uintptr_t a, uintptr_t b, uintptr_t c)
 {
+    return ldr_gate_call_from((uintptr_t)ldr_gate_return, function, a, b, c);
+}
+
+uintptr_t ldr_gate_call_from(uintptr_t from, uintptr_t function, uintptr_t a, uintptr_t b,
+                             uintptr_t c)
+{
     struct ldr_gate_frame frame = {.guarded = false};
-    return call(&frame, function, a, b, c);
+    return call(&frame, from, function, a, b, c);
 }
 
 bool ldr_gate_try(uintptr_t function, uintptr_t a, uintptr_t b, uintptr_t c, uintptr_t *value,
                   uint32_t *exception)
 {
     struct ldr_gate_frame frame = {.guarded = true};
-    *value = call(&frame, function, a, b, c);
+    *value = call(&frame, (uintptr_t)ldr_gate_return, function, a, b, c);
     *exception = frame.exception;
     return frame.exception == 0;
 }

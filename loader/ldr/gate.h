@@ -19,6 +19,16 @@
 uintptr_t ldr_gate_call(uintptr_t function, uintptr_t a, uintptr_t b, uintptr_t c);
 
 /*
+ * The same with a return address that the function sees: code in an image that goes on to
+ * ldr_gate_return(). Programs look for kernel32 at the return address of their entry point.
+ */
+uintptr_t ldr_gate_call_from(uintptr_t from, uintptr_t function, uintptr_t a, uintptr_t b,
+                             uintptr_t c);
+/* Where image code returns to, by a jump: needs a little stack and nothing else. No function to
+ * call. */
+void ldr_gate_return(void);
+
+/*
  * The same under the loader's own exception handler: false when image code raised an exception that
  * nobody else handled; `*exception` is its code. Else `*value` is what the function returned.
  */

@@ -74,9 +74,12 @@ void ldr_load_end(struct ldr_load *load, bool keep)
     for (uint32_t i = 0; i < load->staged_count; i++) {
         load->staged[i]->pending--;
     }
+    bool changed = !keep || load->staged_count > 0;
     free(load->edges);
     free(load->staged);
-    ldr_collect();
+    if (changed) {
+        ldr_collect();
+    }
 }
 
 nt_status ldr_load_stage(struct ldr_load *load, struct ldr_module *module, struct pe_error *err)

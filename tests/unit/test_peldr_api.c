@@ -256,6 +256,28 @@ static void modules_are_detached_when_the_host_exits(void **state)
     close(ends[0]);
 }
 
+/* [all] The return address of a program's entry point lies in kernel32. */
+static void an_entry_point_returns_into_kernel32(void **state)
+{
+    static const uint8_t code[] = {0x8B, 0x04, 0x24, 0xC3}; /* mov eax, [esp or rsp]; ret */
+    graph_write(&(struct graph_spec){
+        .file = "return.exe", .exe = true, .code = code, .code_size = sizeof(code)});
+    pid_t child = fork();
+    if (child == 0) {
+        struct peldr_module_info info;
+        peldr_module *exe = peldr_open(tempdir_path("return.exe"), PELDR_EXE);
+        uint32_t address = exe ? (uint32_t)peldr_run(exe, 0, NULL) : 0;
+        peldr_module *module = peldr_module_at(address);
+        _exit(module && peldr_module_info(module, &info) == 0 &&
+                      strcmp(info.name, "KERNEL32.dll") == 0
+                  ? 0
+                  : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static void a_program_runs_and_returns(void **state)
 {
     char *argv[] = {(char *)"prog.exe", (char *)"argument", NULL};
@@ -304,6 +326,7 @@ int main(void)
         cmocka_unit_test(resolving_tells_where_a_name_comes_from),
         cmocka_unit_test(bytes_load_from_memory),
         cmocka_unit_test(modules_are_detached_when_the_host_exits),
+        cmocka_unit_test(an_entry_point_returns_into_kernel32),
         cmocka_unit_test(a_program_runs_and_returns),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

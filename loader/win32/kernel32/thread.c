@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "loader/ke/teb.h"
+#include "loader/ldr/gate.h"
 #include "loader/ldr/ldr.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/kernel32/families.h"
@@ -271,6 +272,10 @@ static BOOL WINAPI_DEF k32_SetThreadContext(HANDLE handle, const void *context)
 }
 
 const struct ldr_builtin_export kernel32_thread_exports[] = {
+    /* Entry points return into it (behaviours, Imports); nobody calls it. */
+    {.name = "BaseThreadInitThunk",
+     .kind = LDR_EXPORT_FUNCTION,
+     .address = (const void *)ldr_gate_return},
     LDR_FN(k32_, CreateThread),
     LDR_FN(k32_, ExitThread),
     LDR_FN(k32_, FreeLibraryAndExitThread),
