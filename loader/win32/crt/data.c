@@ -129,15 +129,17 @@ int crt_default_mode(void)
     return *crt_data.fmode;
 }
 
+/* The variables are in the image from now on, with the values that they had here. */
 void crt_data_attach_msvcrt(void)
 {
-    crt_startup();
+    crt_data_init();
     for (size_t i = 0; i < CRT_COUNT(variables); i++) {
-        void *copy = *variables[i].export.location;
-        if (copy) { /* a few exist in the DLL of the other word size only */
-            memcpy(copy, variables[i].value, variables[i].export.size);
+        void *place = *variables[i].export.location;
+        if (place != NULL && place != variables[i].value) { /* not exported in this word size */
+            memcpy(place, variables[i].value, variables[i].export.size);
         }
     }
+    crt_startup();
 }
 
 void crt_data_attach_ucrt(void)

@@ -11,12 +11,18 @@
 #include "loader/ldr/path.h"
 #include "loader/win32/crt/data.h"
 #include "loader/win32/crt/fd.h"
+#include "loader/win32/locks.h"
 
 #define WEOF_WINDOWS ((crt_wchar)0xFFFF)
 
-/* Streams that images opened, for _fcloseall and _flushall. */
+/*
+ * Streams that images opened, for _fcloseall and _flushall. The critical section behind the FILE is
+ * an interface, too: _lock_file as linked into mingw-w64's images enters it for streams outside
+ * _iob.
+ */
 struct open_stream {
     struct crt_file file;
+    CRITICAL_SECTION lock;
     struct open_stream *next, **link;
 };
 static struct open_stream *open_streams;
@@ -150,6 +156,7 @@ static struct crt_file *new_stream(int fd, const struct mode *mode)
         return NULL;
     }
     stream->file = (struct crt_file){.host = host, .flag = mode->file_flags, .fd = fd};
+    win32_critsec_init(&stream->lock, 0);
     pthread_mutex_lock(&open_lock);
     stream->next = open_streams;
     stream->link = &open_streams;
