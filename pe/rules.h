@@ -20,7 +20,10 @@ struct pe_rule {
 extern const struct pe_rule pe_rules[];
 extern const uint32_t pe_rule_count;
 
-/* STATUS_SUCCESS, or the first broken rule in `err`. PE_LAYOUT_FILE only. */
+/*
+ * STATUS_SUCCESS, or the first broken rule in `err`. PE_LAYOUT_FILE only. Looks at headers, section
+ * table and sizes alone: mm/ asks before it has read the rest of the file.
+ */
 nt_status pe_rules_check(const struct pe_image *image, struct pe_error *err);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * A whole file in memory, for parsers and for building image section objects.
+ * The bytes of a file in memory, for parsers and for building image section objects.
  *
- * The bytes are read, not mapped: a file that is truncated meanwhile must not raise SIGBUS in the
- * loader, and what was checked has to be what is mapped afterwards.
+ * They are read, not mapped: a file that is truncated meanwhile must not raise SIGBUS in the
+ * loader.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -14,6 +14,10 @@
 
 /* Windows takes no image of 4 GiB or more (rule file.size). */
 #define MAX_FILE_SIZE 0xFFFFFFFFull
+/* Holds the headers of nearly every image. */
+#define FIRST_READ 0x10000u
+/* Signature, file header and the larger optional header. */
+#define NT_HEADERS_SIZE 264u
 
 static nt_status check_file(int fd, const char *name, struct stat *st, struct pe_error *err)
 {
@@ -31,13 +35,36 @@ static nt_status check_file(int fd, const char *name, struct stat *st, struct pe
     return STATUS_SUCCESS;
 }
 
-/* Reads up to `size` bytes from the start; what was got, or -1 with errno. */
-static int64_t read_all(int fd, uint8_t *to, uint64_t size)
+/* Checks the file and gets memory of its size, all zero and costing nothing yet. */
+static nt_status open_span(int fd, const char *name, struct pe_span *out, struct stat *st,
+                           struct pe_error *err)
 {
-    uint64_t done = 0;
+    nt_status status = check_file(fd, name, st, err);
+    void *memory = MAP_FAILED;
+    uint64_t size;
 
-    while (done < size) {
-        ssize_t got = pread(fd, to + done, (size_t)(size - done), (off_t)done);
+    if (!nt_ok(status))
+        return status;
+    size = mm_round_up((uint64_t)st->st_size, MM_PAGE);
+    if (size <= SIZE_MAX)
+        memory = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return pe_fail(err, STATUS_NO_MEMORY, "%s: no memory for a file of %llu bytes", name,
+                       (unsigned long long)st->st_size);
+    *out = (struct pe_span){memory, (uint64_t)st->st_size};
+    return STATUS_SUCCESS;
+}
+
+/* Reads [from, to) of the file to its place in the span: where the file ended, or -1 with errno. */
+static int64_t read_range(int fd, struct pe_span span, uint64_t from, uint64_t to)
+{
+    uint8_t *memory = (uint8_t *)(uintptr_t)span.data;
+
+    if (to > span.size)
+        to = span.size;
+    while (from < to) {
+        ssize_t got = pread(fd, memory + from, (size_t)(to - from), (off_t)from);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -45,47 +72,68 @@ static int64_t read_all(int fd, uint8_t *to, uint64_t size)
             return -1;
         if (got == 0) /* truncated since */
             break;
-        done += (uint64_t)got;
+        from += (uint64_t)got;
     }
-    return (int64_t)done;
-}
-
-nt_status mm_file_read(int fd, const char *name, struct pe_span *out, struct stat *st,
-                       struct pe_error *err)
-{
-    nt_status status = check_file(fd, name, st, err);
-    uint64_t size;
-    int64_t got;
-    void *memory;
-
-    if (!nt_ok(status))
-        return status;
-    size = mm_round_up((uint64_t)st->st_size, MM_PAGE);
-    memory = size > SIZE_MAX ? MAP_FAILED
-                             : mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-        return pe_fail(err, STATUS_NO_MEMORY, "%s: no memory for a file of %llu bytes", name,
-                       (unsigned long long)st->st_size);
-    got = read_all(fd, memory, (uint64_t)st->st_size);
-    if (got <= 0) {
-        status = got < 0 ? mm_status_of_errno(errno) : (nt_status)STATUS_INVALID_FILE_FOR_SECTION;
-        munmap(memory, (size_t)size);
-        return pe_fail(err, status, "%s: cannot be read", name);
-    }
-    /* The span's size tells how much to unmap, so the pages behind a shrunken file go now. */
-    if (mm_round_up((uint64_t)got, MM_PAGE) < size)
-        munmap((uint8_t *)memory + mm_round_up((uint64_t)got, MM_PAGE),
-               (size_t)(size - mm_round_up((uint64_t)got, MM_PAGE)));
-    *out = (struct pe_span){memory, (uint64_t)got};
-    return STATUS_SUCCESS;
+    return (int64_t)from;
 }
 
 nt_status mm_file_map(int fd, const char *name, struct pe_span *out, struct pe_error *err)
 {
+    struct pe_span span;
     struct stat st;
+    nt_status status = open_span(fd, name, &span, &st, err);
+    uint64_t used;
+    int64_t end;
 
-    return mm_file_read(fd, name, out, &st, err);
+    if (!nt_ok(status))
+        return status;
+    end = read_range(fd, span, 0, span.size);
+    if (end <= 0) {
+        status = end < 0 ? mm_status_of_errno(errno) : (nt_status)STATUS_INVALID_FILE_FOR_SECTION;
+        mm_file_unmap(span);
+        return pe_fail(err, status, "%s: cannot be read", name);
+    }
+    /* The span's size tells how much to unmap, so the pages behind a shrunken file go now. */
+    used = mm_round_up((uint64_t)end, MM_PAGE);
+    if (used < mm_round_up(span.size, MM_PAGE))
+        munmap(mm_ptr(mm_address(span.data) + used),
+               (size_t)(mm_round_up(span.size, MM_PAGE) - used));
+    *out = (struct pe_span){span.data, (uint64_t)end};
+    return STATUS_SUCCESS;
+}
+
+/* NT headers and section table, which can lie anywhere in the file (behaviours, Headers). */
+static int64_t read_table(int fd, struct pe_span span)
+{
+    uint16_t count = 0, optional_size = 0;
+    uint32_t lfanew = 0;
+    uint64_t end;
+
+    pe_u32(span, 0x3c, &lfanew);
+    end = (uint64_t)lfanew + NT_HEADERS_SIZE;
+    if (end > FIRST_READ && read_range(fd, span, lfanew, end) < 0)
+        return -1;
+    pe_u16(span, (uint64_t)lfanew + 6, &count);
+    pe_u16(span, (uint64_t)lfanew + 20, &optional_size);
+    end = (uint64_t)lfanew + 24 + optional_size + 40ull * count;
+    return end > FIRST_READ ? read_range(fd, span, lfanew, end) : 0;
+}
+
+nt_status mm_file_read_headers(int fd, const char *name, struct pe_span *out, struct stat *st,
+                               struct pe_error *err)
+{
+    struct pe_span span;
+    nt_status status = open_span(fd, name, &span, st, err);
+
+    if (!nt_ok(status))
+        return status;
+    if (read_range(fd, span, 0, FIRST_READ) < 0 || read_table(fd, span) < 0) {
+        status = mm_status_of_errno(errno);
+        mm_file_unmap(span);
+        return pe_fail(err, status, "%s: cannot be read", name);
+    }
+    *out = span;
+    return STATUS_SUCCESS;
 }
 
 void mm_file_unmap(struct pe_span span)

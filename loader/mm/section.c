@@ -73,7 +73,7 @@ static nt_status init_section(struct mm_section *section, struct pe_span bytes, 
     if (!nt_ok(status))
         pe_fail(err, status, "no memory for the headers");
     else
-        status = mm_section_build(section, bytes, &plan, err);
+        status = mm_section_build(section, bytes, fd, &plan, err);
     if (nt_ok(status) && plan.uses_file) {
         section->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (section->file_fd < 0)
@@ -112,7 +112,7 @@ nt_status mm_section_create_image(int fd, const char *name, struct mm_section **
 {
     struct pe_span bytes;
     struct stat st;
-    nt_status status = mm_file_read(fd, name, &bytes, &st, err);
+    nt_status status = mm_file_read_headers(fd, name, &bytes, &st, err);
 
     if (!nt_ok(status))
         return status;

@@ -52,27 +52,60 @@ static bool write_all(int fd, struct pe_span bytes, uint64_t offset)
     return true;
 }
 
-static nt_status fill(int fd, struct pe_span bytes, const struct mm_plan *plan)
+/* Copies [from, from+size) of one file into another; a file that ends before that was changed. */
+static nt_status copy_range(int source, uint64_t from, uint64_t size, int fd, uint64_t to)
 {
-    if (ftruncate(fd, (off_t)plan->image_size) != 0)
+    uint8_t buffer[PE_PAGE_SIZE * 8];
+
+    while (size != 0) {
+        ssize_t got = pread(source, buffer, size < sizeof(buffer) ? (size_t)size : sizeof(buffer),
+                            (off_t)from);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return mm_status_of_errno(errno);
+        if (got == 0)
+            return STATUS_END_OF_FILE;
+        if (!write_all(fd, (struct pe_span){buffer, (uint64_t)got}, to))
+            return mm_status_of_errno(errno);
+        from += (uint64_t)got;
+        to += (uint64_t)got;
+        size -= (uint64_t)got;
+    }
+    return STATUS_SUCCESS;
+}
+
+static nt_status fill_piece(int object, struct pe_span bytes, int fd,
+                            const struct mm_plan_piece *piece)
+{
+    struct pe_span data;
+
+    if (!pe_sub(bytes, piece->data_offset, piece->data_size, &data))
+        return STATUS_INVALID_IMAGE_FORMAT;
+    if (fd >= 0)
+        return copy_range(fd, piece->data_offset, piece->data_size, object, piece->extent.rva);
+    return write_all(object, data, piece->extent.rva) ? STATUS_SUCCESS : mm_status_of_errno(errno);
+}
+
+static nt_status fill(int object, struct pe_span bytes, int fd, const struct mm_plan *plan)
+{
+    if (ftruncate(object, (off_t)plan->image_size) != 0)
         return mm_status_of_errno(errno);
     for (uint32_t i = 0; i < plan->count; i++) {
-        const struct mm_plan_piece *piece = &plan->pieces[i];
-        struct pe_span data;
+        nt_status status = STATUS_SUCCESS;
 
-        if (piece->data_size == 0)
-            continue;
-        if (!pe_sub(bytes, piece->data_offset, piece->data_size, &data))
-            return STATUS_INVALID_IMAGE_FORMAT;
-        if (!write_all(fd, data, piece->extent.rva))
-            return mm_status_of_errno(errno);
+        if (plan->pieces[i].data_size != 0)
+            status = fill_piece(object, bytes, fd, &plan->pieces[i]);
+        if (!nt_ok(status))
+            return status;
     }
-    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+    if (fcntl(object, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0)
         return mm_status_of_errno(errno);
     return STATUS_SUCCESS;
 }
 
-nt_status mm_section_build(struct mm_section *section, struct pe_span bytes,
+nt_status mm_section_build(struct mm_section *section, struct pe_span bytes, int fd,
                            const struct mm_plan *plan, struct pe_error *err)
 {
     nt_status status;
@@ -89,39 +122,33 @@ nt_status mm_section_build(struct mm_section *section, struct pe_span bytes,
     if (section->object_fd < 0)
         return pe_fail(err, mm_status_of_errno(errno), "cannot create the section object: %s",
                        strerror(errno));
-    status = fill(section->object_fd, bytes, plan);
+    status = fill(section->object_fd, bytes, fd, plan);
     if (!nt_ok(status))
-        return pe_fail(err, status, "cannot fill the section object");
+        return pe_fail(err, status, "cannot fill the section object: %s", nt_status_text(status));
     return STATUS_SUCCESS;
 }
 
 /* Copies the parts of [from, from+size) that are no holes to offset `to` of `fd`. */
 static nt_status copy_data(int object, uint64_t from, uint64_t size, int fd, uint64_t to)
 {
-    uint8_t buffer[PE_PAGE_SIZE * 4];
     uint64_t at = from, end = from + size;
+    nt_status status = STATUS_SUCCESS;
 
-    while (at < end) {
-        off_t data = lseek(object, (off_t)at, SEEK_DATA);
-        uint64_t want;
-        ssize_t got;
+    while (nt_ok(status) && at < end) {
+        off_t data = lseek(object, (off_t)at, SEEK_DATA), hole;
 
         if (data < 0 && errno == ENXIO) /* holes to the end */
             break;
-        if (data < 0)
+        hole = data < 0 ? -1 : lseek(object, data, SEEK_HOLE);
+        if (hole < 0)
             return mm_status_of_errno(errno);
-        at = (uint64_t)data;
-        if (at >= end)
+        if ((uint64_t)data >= end)
             break;
-        want = end - at < sizeof(buffer) ? end - at : sizeof(buffer);
-        got = pread(object, buffer, (size_t)want, (off_t)at);
-        if (got <= 0)
-            return STATUS_UNSUCCESSFUL;
-        if (!write_all(fd, (struct pe_span){buffer, (uint64_t)got}, to + (at - from)))
-            return mm_status_of_errno(errno);
-        at += (uint64_t)got;
+        at = (uint64_t)hole < end ? (uint64_t)hole : end;
+        status = copy_range(object, (uint64_t)data, at - (uint64_t)data, fd,
+                            to + ((uint64_t)data - from));
     }
-    return STATUS_SUCCESS;
+    return status;
 }
 
 nt_status mm_section_write_shared(const struct mm_section *section, int fd, struct pe_error *err)

@@ -38,13 +38,17 @@ nt_status mm_section_seal(struct mm_section *section, struct pe_error *err);
 /* Writes into the headers of an object that is not sealed yet; false when that is not possible. */
 bool mm_section_patch(struct mm_section *section, uint32_t rva, const void *bytes, uint32_t len);
 
-/* section_build.c: makes the memfd from the file's bytes and the plan. */
+/* section_build.c: makes the memfd by the plan, from the file `fd` or, if that is -1, from `bytes`.
+ */
 struct mm_plan;
-nt_status mm_section_build(struct mm_section *section, struct pe_span bytes,
+nt_status mm_section_build(struct mm_section *section, struct pe_span bytes, int fd,
                            const struct mm_plan *plan, struct pe_error *err);
 
-/* file.c: mm_file_map() that also tells what fstat said. */
-nt_status mm_file_read(int fd, const char *name, struct pe_span *out, struct stat *st,
-                       struct pe_error *err);
+/*
+ * file.c: a span of the file's size that holds its headers and its section table; the rest of the
+ * file is not read and shows as zeroes. Freed by mm_file_unmap().
+ */
+nt_status mm_file_read_headers(int fd, const char *name, struct pe_span *out, struct stat *st,
+                               struct pe_error *err);
 
 #endif

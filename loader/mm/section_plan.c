@@ -51,31 +51,18 @@ static nt_status plan_headers(const struct pe_image *image, struct mm_plan *plan
     return STATUS_SUCCESS;
 }
 
-static bool all_zero(struct pe_span bytes, uint64_t off, uint64_t end)
-{
-    uint8_t byte;
-
-    for (; off < end && pe_u8(bytes, off, &byte); off++)
-        if (byte != 0)
-            return false;
-    return true;
-}
-
 /*
- * Bytes of the PE section, in whole pages, that the file itself can show. The last page counts when
- * what follows the raw data in it is zero or behind the end of the file, where the kernel gives
- * zero.
+ * Bytes of the PE section, in whole pages, that the file itself can show. A last, partial page
+ * counts when the file ends in it, since the kernel gives zeroes behind the end.
  */
 static uint32_t pages_in_file(const struct pe_image *image, const struct pe_section *s)
 {
-    uint64_t whole = mm_round_down(s->file_size, MM_PAGE);
-    uint64_t data_end = (uint64_t)s->file_offset + s->file_size;
+    uint64_t size = s->file_size, end = (uint64_t)s->file_offset + size;
 
-    if (s->file_offset % MM_PAGE != 0 || data_end > image->bytes.size)
+    if (s->file_offset % MM_PAGE != 0 || end > image->bytes.size)
         return 0;
-    if (whole < s->file_size && all_zero(image->bytes, data_end, mm_round_up(data_end, MM_PAGE)))
-        whole += MM_PAGE;
-    return (uint32_t)(whole < s->mapped_size ? whole : s->mapped_size);
+    size = end == image->bytes.size ? mm_round_up(size, MM_PAGE) : mm_round_down(size, MM_PAGE);
+    return (uint32_t)(size < s->mapped_size ? size : s->mapped_size);
 }
 
 static void plan_private(const struct pe_image *image, const struct pe_section *s, int32_t index,

@@ -112,11 +112,17 @@ static void mapped_from_file(void **state)
     drop(&p);
 }
 
-/* The padding behind 0x1800 bytes is zero in the file: the page can be the file's. */
-static void zero_padding_in_file(void **state)
+/* The file ends inside the last page: the kernel shows zeroes there, and the page can be the
+ * file's. */
+static void file_ends_in_page(void **state)
 {
-    struct planned p = plan_of(page_aligned(0x1800, 0x4000), true);
+    struct pebuild *b = page_aligned(0x1800, 0x4000);
+    struct planned p;
 
+    b->h.file_alignment = 0x200;
+    b->sections[0].size_of_raw_data = b->sections[0].data_size = 0x1800;
+    p = plan_of(b, true);
+    assert_int_equal(p.image.bytes.size, 0x2800);
     assert_extent(&p, 1, 0x1000, 0x2000, MM_SOURCE_FILE, 0x1000, PAGE_EXECUTE_READ);
     assert_extent(&p, 2, 0x3000, 0x2000, MM_SOURCE_OBJECT, 0x3000, PAGE_EXECUTE_READ);
     assert_int_equal(p.plan.pieces[2].data_size, 0);
@@ -237,7 +243,7 @@ int main(void)
         cmocka_unit_test(ordinary),
         cmocka_unit_test(raw_sizes),
         cmocka_unit_test(mapped_from_file),
-        cmocka_unit_test(zero_padding_in_file),
+        cmocka_unit_test(file_ends_in_page),
         cmocka_unit_test(dirty_tail_in_file),
         cmocka_unit_test(flat),
         cmocka_unit_test(shared),

@@ -385,6 +385,28 @@ static void mapped_from_file(void **state)
     mm_section_unref(section);
 }
 
+/* NT headers and section table far behind the DOS header are found in a file as in memory. */
+static void far_headers(void **state)
+{
+    struct pebuild *b = pebuild_new(PEBUILD_DLL);
+    struct mm_section *section;
+    struct mm_view *view;
+    struct pe_section text;
+
+    b->h.e_lfanew = 0x123450;
+    b->h.size_of_headers = 0x124000;
+    pebuild_section(b, ".text", PEBUILD_TEXT, "text", 4, 0);
+    close(create_from_file(b, &section, NULL));
+    view = test_map(section, 0);
+    assert_true(pe_section_at(mm_view_image(view), 0, &text));
+    assert_string_equal(text.name, ".text");
+    assert_int_equal(text.virtual_address, 0x124000);
+    assert_memory_equal(test_at(view, 0x123450), "PE", 3);
+    assert_memory_equal(test_at(view, 0x124000), "text", 4);
+    mm_view_unmap(view);
+    mm_section_unref(section);
+}
+
 /* A write to a view stays in the process: neither the file nor another view sees it. */
 static void writes_are_private(void **state)
 {
@@ -551,6 +573,7 @@ int main(void)
         cmocka_unit_test(patched_header),
         cmocka_unit_test(sealed_object),
         cmocka_unit_test(mapped_from_file),
+        cmocka_unit_test(far_headers),
         cmocka_unit_test(writes_are_private),
         cmocka_unit_test(refused_files),
         cmocka_unit_test(refused_kinds),
