@@ -78,7 +78,7 @@ struct mm_region {
     uint64_t base, size;
     uint64_t allocation_base;
     uint32_t allocation_protect;
-    uint32_t state, protect, type; /* protect 0 unless committed */
+    uint32_t state, protect, type; /* protect: 0 for MEM_RESERVE, PAGE_NOACCESS for MEM_FREE */
     /* Beyond VirtualQuery */
     uint32_t initial_protect; /* of an image page as the PE section says; else allocation_protect */
     int32_t pe_section;       /* images: index, -1 = headers or none */
@@ -109,7 +109,10 @@ nt_status mm_alloc_below(uint64_t limit, uint64_t *base, uint64_t *size, uint32_
                          uint32_t protect, struct pe_error *err);
 /* Mirrors VirtualFree: MEM_DECOMMIT or MEM_RELEASE. */
 nt_status mm_free(uint64_t base, uint64_t size, uint32_t type, struct pe_error *err);
-/* Mirrors VirtualProtect; `*base`/`*size` come back rounded to pages. */
+/*
+ * Mirrors VirtualProtect; `*base`/`*size` come back rounded to pages. Anonymous memory of the host
+ * (its heap and stacks, which builtin functions hand to images) can be protected too.
+ */
 nt_status mm_protect(uint64_t *base, uint64_t *size, uint32_t protect, uint32_t *old,
                      struct pe_error *err);
 /*

@@ -2,7 +2,10 @@
  * Views of image section objects: where they go, what they show, what may be done with their pages.
  */
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "loader/mm/section_object.h"
 #include "tests/unit/mm_test.h"
@@ -385,6 +388,38 @@ static void mapped_from_file(void **state)
     mm_section_unref(section);
 }
 
+/* On a noexec mount the file cannot back code, so all of the image comes from the object. */
+static void noexec_mount(void **state)
+{
+    pid_t child = fork();
+    int code;
+
+    if (child == 0) {
+        struct pebuild *b = pebuild_new(PEBUILD_DLL);
+        struct mm_section *section;
+        struct mm_view *view;
+        uint32_t count;
+
+        if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+            mount("none", tempdir, "tmpfs", MS_NOEXEC, NULL) != 0)
+            _exit(77);
+        b->h.file_alignment = b->h.size_of_headers = 0x1000;
+        pebuild_section(b, ".text", PEBUILD_TEXT, "text", 4, 0);
+        close(create_from_file(b, &section, NULL));
+        view = test_map(section, 0);
+        test_seal(view);
+        _exit(mm_section_extents(section, &count)[1].source == MM_SOURCE_OBJECT &&
+                      memcmp(test_at(view, 0x1000), "text", 4) == 0
+                  ? 0
+                  : 1);
+    }
+    assert_int_equal(waitpid(child, &code, 0), child);
+    assert_true(WIFEXITED(code));
+    if (WEXITSTATUS(code) == 77)
+        skip(); /* not allowed to mount */
+    assert_int_equal(WEXITSTATUS(code), 0);
+}
+
 /* NT headers and section table far behind the DOS header are found in a file as in memory. */
 static void far_headers(void **state)
 {
@@ -573,6 +608,7 @@ int main(void)
         cmocka_unit_test(patched_header),
         cmocka_unit_test(sealed_object),
         cmocka_unit_test(mapped_from_file),
+        cmocka_unit_test(noexec_mount),
         cmocka_unit_test(far_headers),
         cmocka_unit_test(writes_are_private),
         cmocka_unit_test(refused_files),
