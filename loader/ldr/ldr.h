@@ -75,6 +75,7 @@ const uint16_t *ldr_module_windows_path(
     const struct ldr_module *module); /* NUL-terminated UTF-16 */
 uint64_t ldr_module_base(const struct ldr_module *module);
 struct mm_view *ldr_module_view(const struct ldr_module *module); /* NULL for data files */
+/* NULL for a data file of which only the signatures are right. */
 const struct pe_image *ldr_module_image(const struct ldr_module *module);
 const struct reloc_plan *ldr_module_relocation(const struct ldr_module *module);
 const char *ldr_module_moved_because(const struct ldr_module *module); /* "" when it did not move */

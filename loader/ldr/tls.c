@@ -19,22 +19,31 @@
  * nothing. */
 #define MAX_ZERO_FILL 0x10000000u
 #define MAX_CALLBACKS 0x10000u
-#define MIN_ALIGNMENT 16u
+#define MIN_ALIGNMENT 16u /* what malloc() gives in both word sizes */
 
 static struct ldr_module *owners[SLOT_COUNT];
 static struct ldr_thread *threads;
 
 /* ---- blocks ---- */
 
+/* Zeroed memory, which costs nothing before it is touched unless the alignment is unusual. */
+static void *zeroed(size_t size, uint32_t alignment)
+{
+    void *memory = NULL;
+    if (alignment <= MIN_ALIGNMENT) {
+        return calloc(1, size);
+    }
+    if (posix_memalign(&memory, alignment, size) != 0) {
+        return NULL;
+    }
+    return memset(memory, 0, size);
+}
+
 static void *block_create(const struct ldr_tls *tls)
 {
     size_t size = (size_t)tls->template_size + tls->zero_fill;
-    void *block = NULL;
-    if (posix_memalign(&block, tls->alignment, size ? size : 1) != 0) {
-        return NULL;
-    }
-    memset(block, 0, size);
-    if (tls->template_size) {
+    void *block = zeroed(size ? size : 1, tls->alignment);
+    if (block && tls->template_size) {
         memcpy(block, tls->template, tls->template_size);
     }
     return block;
