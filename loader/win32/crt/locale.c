@@ -13,6 +13,7 @@
 #include "loader/ldr/path.h"
 #include "loader/win32/codepage.h"
 #include "loader/win32/crt/ctype.h"
+#include "loader/win32/crt/data.h"
 #include "loader/win32/crt/internal.h"
 
 static unsigned current_codepage;
@@ -297,6 +298,7 @@ static WINCDECL_DEF char *crt_setlocale(int category, const char *name)
     }
     if (ctype) {
         __atomic_store_n(&current_codepage, (unsigned)page, __ATOMIC_RELAXED);
+        *crt_data.mb_cur_max = page == CP_UTF8 ? 4 : 1;
     }
     return (char *)locale_name((unsigned)page);
 }
@@ -334,6 +336,12 @@ static struct windows_lconv conventions = {
 static WINCDECL_DEF struct windows_lconv *crt_localeconv(void)
 {
     return &conventions;
+}
+
+/* Called by images that look into localeconv(): nothing to prepare. */
+static WINCDECL_DEF int crt___lconv_init(void)
+{
+    return 0;
 }
 
 static WINCDECL_DEF unsigned crt____lc_codepage_func(void)
@@ -407,6 +415,7 @@ static const struct ldr_builtin_export functions[] = {
     CRT_FN(setlocale),
     CRT_FN(_wsetlocale),
     CRT_FN(localeconv),
+    CRT_FN(__lconv_init),
     CRT_FN(___lc_codepage_func),
     CRT_AS(___lc_collate_cp_func, crt____lc_codepage_func),
     CRT_FN(___mb_cur_max_func),

@@ -18,8 +18,9 @@
 WIN32_NAMES(vcruntime140);
 
 #define SHARED_FAMILIES(X) \
-    X(arith)               \
     X(args)                \
+    X(arith)               \
+    X(conio)               \
     X(ctype)               \
     X(data_functions)      \
     X(dir)                 \
@@ -34,9 +35,11 @@ WIN32_NAMES(vcruntime140);
     X(lowio)               \
     X(math)                \
     X(mb)                  \
+    X(mbs)                 \
     X(memory)              \
     X(number)              \
     X(path)                \
+    X(rtti)                \
     X(signal)              \
     X(sort)                \
     X(stat)                \
