@@ -24,8 +24,8 @@ nt_status ldr_locate(const struct ldr_load_options *options, const char *importe
                      uint16_t machine, struct ldr_located *out, struct pe_error *err);
 void ldr_located_free(struct ldr_located *located);
 
-/* The directory part of an absolute path, malloc'ed; NULL for a path without one (a module that came
- * from memory) or when memory ran out. */
+/* The directory part of an absolute path, malloc'ed; NULL for a path without one (a module that
+ * came from memory) or when memory ran out. */
 char *ldr_directory_of(const char *path);
 
 #endif
