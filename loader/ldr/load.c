@@ -95,8 +95,10 @@ nt_status ldr_load_stage(struct ldr_load *load, struct ldr_module *module, struc
     ldr_module_list(module, module->exe);
     nt_status status = STATUS_SUCCESS;
     if (module->builtin) {
+        /* It stays even when the load that brought it in fails, so it is made ready at once. */
         module->pinned = true;
         ldr_builtin_bind(module->builtin, mm_view_image(module->view));
+        status = mm_view_seal(module->view, err);
     } else if (!module->inert) {
         status = ldr_tls_attach(module, err);
         if (nt_ok(status)) {
