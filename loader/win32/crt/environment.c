@@ -11,7 +11,9 @@
 #include "loader/win32/strings.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static size_t used, room; /* strings in both arrays, and places for them without the NULL */
+static size_t used, room;      /* strings in both arrays, and places for them without the NULL */
+static void *outgrown[2 * 64]; /* arrays that are too small by now; sizes double, so they are few */
+static size_t outgrown_count;
 
 static crt_wchar **wide_array(void)
 {
@@ -44,6 +46,8 @@ static bool grow(void)
         wide[i] = wide_array()[i];
         narrow[i] = narrow_array()[i];
     }
+    outgrown[outgrown_count++] = wide_array();
+    outgrown[outgrown_count++] = narrow_array();
     *crt_data.wide_environment = wide;
     *crt_data.environment = narrow;
     room = size;

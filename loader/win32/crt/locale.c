@@ -242,10 +242,13 @@ static int parse_locale(const char *name)
     static const char *const languages[] = {
         "", "English_United States", "English", "english-us", "american", "en-US", "en_US", "en",
     };
-    const char *dot = strchr(name, '.');
-    char language[64];
-    snprintf(language, sizeof(language), "%.*s",
-             dot != NULL ? (int)(dot - name < 63 ? dot - name : 63) : 63, name);
+    char language[64] = "";
+    size_t length = strcspn(name, ".");
+    const char *dot = name[length] != 0 ? name + length : NULL;
+    if (length >= sizeof(language)) {
+        return -1;
+    }
+    memcpy(language, name, length);
     if (strcmp(name, "C") == 0 || strcmp(name, "POSIX") == 0) {
         return 0;
     }

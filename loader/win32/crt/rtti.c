@@ -131,6 +131,8 @@ static void *find_target(const struct search *s, const char *source_at, const vo
     return found;
 }
 
+/* `object` is where the table of virtual functions is, `table_offset` behind the source sub-object.
+ */
 static WINCDECL_DEF void *crt___RTDynamicCast(void *object, int32_t table_offset,
                                               const void *source, const void *target,
                                               int is_reference)
@@ -138,11 +140,10 @@ static WINCDECL_DEF void *crt___RTDynamicCast(void *object, int32_t table_offset
     if (object == NULL) {
         return NULL;
     }
-    char *with_table = (char *)object + table_offset;
-    const struct locator *locator = locator_of(with_table);
+    const struct locator *locator = locator_of(object);
     struct search s = {locator, resolve(locator, locator->hierarchy),
-                       complete_object(with_table, locator)};
-    void *found = find_target(&s, object, source, target);
+                       complete_object(object, locator)};
+    void *found = find_target(&s, (char *)object - table_offset, source, target);
     if (found == NULL && is_reference) {
         crt_abort();
     }
