@@ -44,7 +44,9 @@ struct mm_section *mm_view_section(const struct mm_view *view);
 const struct pe_image *mm_view_image(const struct mm_view *view);
 /* True when [rva, rva+len) is backed by the shared object, so a write would be seen elsewhere. */
 bool mm_view_is_shared(const struct mm_view *view, uint32_t rva, uint32_t len);
-/* Makes [rva, rva+len) private to this process (an IAT inside a SHARED section). Open views only.
+/*
+ * Makes the pages of [rva, rva+len) private to this process, with the content that the image file
+ * gives them (an IAT inside a SHARED section). Open views only.
  */
 nt_status mm_view_privatize(struct mm_view *view, uint32_t rva, uint32_t len, struct pe_error *err);
 /*
