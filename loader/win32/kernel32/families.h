@@ -28,7 +28,19 @@
     X(wait)                  \
     X(timer)                 \
     X(tls)                   \
-    X(exception)
+    X(exception)             \
+    X(console)               \
+    X(ctrl)                  \
+    X(datefmt)               \
+    X(error)                 \
+    X(locale)                \
+    X(memory)                \
+    X(misc)                  \
+    X(module)                \
+    X(process)               \
+    X(resource)              \
+    X(system)                \
+    X(time)
 
 #define KERNEL32_DECLARE(family)                                          \
     extern const struct ldr_builtin_export kernel32_##family##_exports[]; \

@@ -1,0 +1,125 @@
+/*
+ * What fits nowhere else: arithmetic, application policy, packages, error reporting, atoms'
+ * absence.
+ */
+#include "loader/win32/errors.h"
+#include "loader/win32/file.h"
+#include "loader/win32/kernel32/families.h"
+
+/* a * b / c, rounded half away from zero; -1 for a division by zero or an overflow. */
+static INT WINAPI_DEF k32_MulDiv(INT a, INT b, INT c)
+{
+    if (!c)
+        return -1;
+    int64_t product = (int64_t)a * b, divisor = c;
+    if (divisor < 0) {
+        product = -product;
+        divisor = -divisor;
+    }
+    product += product < 0 ? -(divisor / 2) : divisor / 2;
+    int64_t result = product / divisor;
+    return result > INT32_MAX || result < INT32_MIN ? -1 : (INT)result;
+}
+
+/* ---- application policy: a classic desktop program
+ * ------------------------------------------------- */
+
+static LONG policy(LONG *out, LONG value)
+{
+    *out = value;
+    return ERROR_SUCCESS;
+}
+
+static LONG WINAPI_DEF k32_AppPolicyGetProcessTerminationMethod(HANDLE token, LONG *out)
+{
+    return policy(out, 0); /* ExitProcess */
+}
+
+static LONG WINAPI_DEF k32_AppPolicyGetThreadInitializationType(HANDLE token, LONG *out)
+{
+    return policy(out, 0); /* none */
+}
+
+static LONG WINAPI_DEF k32_AppPolicyGetShowDeveloperDiagnostic(HANDLE token, LONG *out)
+{
+    return policy(out, 1); /* show the UI */
+}
+
+static LONG WINAPI_DEF k32_AppPolicyGetWindowingModel(HANDLE token, LONG *out)
+{
+    return policy(out, 2); /* classic desktop */
+}
+
+/* ---- packages
+ * ----------------------------------------------------------------------------------------- */
+
+static LONG WINAPI_DEF k32_GetCurrentPackageId(UINT *size, BYTE *buffer)
+{
+    return APPMODEL_ERROR_NO_PACKAGE;
+}
+
+static LONG WINAPI_DEF k32_GetCurrentPackageFullName(UINT *size, WCHAR *name)
+{
+    return APPMODEL_ERROR_NO_PACKAGE;
+}
+
+static LONG WINAPI_DEF k32_GetCurrentPackageFamilyName(UINT *size, WCHAR *name)
+{
+    return APPMODEL_ERROR_NO_PACKAGE;
+}
+
+static LONG WINAPI_DEF k32_GetCurrentPackagePath(UINT *size, WCHAR *path)
+{
+    return APPMODEL_ERROR_NO_PACKAGE;
+}
+
+/* ---- Windows Error Reporting: nobody reports, but the flags are the caller's
+ * ---------------------------- */
+
+static DWORD wer_flags;
+
+static HRESULT WINAPI_DEF k32_WerSetFlags(DWORD flags)
+{
+    wer_flags = flags;
+    return 0;
+}
+
+static HRESULT WINAPI_DEF k32_WerGetFlags(HANDLE process, DWORD *flags)
+{
+    *flags = wer_flags;
+    return 0;
+}
+
+/* Transfers complete before they return, so there is no notification that could be skipped. */
+static BOOL WINAPI_DEF k32_SetFileCompletionNotificationModes(HANDLE handle, BYTE flags)
+{
+    struct win32_file *file;
+    nt_status status = win32_file_get(handle, 0, &file);
+    if (nt_ok(status))
+        win32_file_put(file);
+    if (nt_ok(status) && (flags & ~3))
+        return win32_fail(ERROR_INVALID_PARAMETER);
+    return win32_result(status);
+}
+
+static UINT WINAPI_DEF k32_SetHandleCount(UINT count)
+{
+    return count;
+}
+
+const struct ldr_builtin_export kernel32_misc_exports[] = {
+    LDR_FN(k32_, MulDiv),
+    LDR_FN(k32_, AppPolicyGetProcessTerminationMethod),
+    LDR_FN(k32_, AppPolicyGetThreadInitializationType),
+    LDR_FN(k32_, AppPolicyGetShowDeveloperDiagnostic),
+    LDR_FN(k32_, AppPolicyGetWindowingModel),
+    LDR_FN(k32_, GetCurrentPackageId),
+    LDR_FN(k32_, GetCurrentPackageFullName),
+    LDR_FN(k32_, GetCurrentPackageFamilyName),
+    LDR_FN(k32_, GetCurrentPackagePath),
+    LDR_FN(k32_, WerSetFlags),
+    LDR_FN(k32_, WerGetFlags),
+    LDR_FN(k32_, SetFileCompletionNotificationModes),
+    LDR_FN(k32_, SetHandleCount),
+};
+const size_t kernel32_misc_count = sizeof(kernel32_misc_exports) / sizeof(*kernel32_misc_exports);

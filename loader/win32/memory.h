@@ -1,0 +1,22 @@
+/*
+ * MEMORY_BASIC_INFORMATION, for KERNEL32 and NTDLL (kernel32/memory.c).
+ */
+#ifndef WIN32_MEMORY_H
+#define WIN32_MEMORY_H
+
+#include "loader/win32/types.h"
+#include "pe/status.h"
+
+struct win32_memory_information {
+    void *BaseAddress, *AllocationBase;
+    DWORD AllocationProtect; /* and, in 64-bit processes, a WORD PartitionId */
+    SIZE_T RegionSize;
+    DWORD State, Protect, Type;
+};
+
+_Static_assert(sizeof(struct win32_memory_information) == (sizeof(void *) == 8 ? 48 : 28),
+               "MEMORY_BASIC_INFORMATION");
+
+nt_status win32_query_memory(const void *address, struct win32_memory_information *out);
+
+#endif
