@@ -1,8 +1,8 @@
 /*
  * The calling conventions of Windows code, for functions that images call or that call images.
  *
- * x86-64 has one convention. On i386 the Win32 API is stdcall and the C runtime cdecl; Windows promises
- * only 4-byte stack alignment there, so every builtin function realigns its stack.
+ * x86-64 has one convention. On i386 the Win32 API is stdcall and the C runtime cdecl; Windows
+ * promises only 4-byte stack alignment there, so every builtin function realigns its stack.
  */
 #ifndef LOADER_ABI_H
 #define LOADER_ABI_H
@@ -16,10 +16,10 @@ typedef __builtin_ms_va_list win_va_list; /* as a va_list parameter of an image'
 #define win_va_start(ap, last) __builtin_ms_va_start(ap, last)
 #define win_va_end(ap)         __builtin_ms_va_end(ap)
 #elif defined(__i386__)
-#define WINAPI       __attribute__((stdcall))
-#define WINCDECL     __attribute__((cdecl))
-#define WINAPI_DEF   __attribute__((stdcall, force_align_arg_pointer))
-#define WINCDECL_DEF __attribute__((cdecl, force_align_arg_pointer))
+#define WINAPI                 __attribute__((stdcall))
+#define WINCDECL               __attribute__((cdecl))
+#define WINAPI_DEF             __attribute__((stdcall, force_align_arg_pointer))
+#define WINCDECL_DEF           __attribute__((cdecl, force_align_arg_pointer))
 typedef __builtin_va_list win_va_list;
 #define win_va_start(ap, last) __builtin_va_start(ap, last)
 #define win_va_end(ap)         __builtin_va_end(ap)

@@ -8,11 +8,12 @@
  * that fails returns NULL or -1 and peldr_error() says why. Strings are UTF-8, sizes are bytes,
  * addresses are uint64_t so that a PE32+ image can be inspected in a 32-bit host too.
  *
- * Functions of an image follow Windows's calling convention: declare their pointers with PELDR_WINAPI
- * (the Win32 API: stdcall on i386) or PELDR_CDECL (C functions). On x86-64 both are the same. A thread
- * is set up for image code by its first call of any function here (or by peldr_attach_thread); one that
- * calls an image first is attached when that code first touches its thread block. A thread that was
- * created by an attached thread must call peldr_attach_thread() before it calls an image.
+ * Functions of an image follow Windows's calling convention: declare their pointers with
+ * PELDR_WINAPI (the Win32 API: stdcall on i386) or PELDR_CDECL (C functions). On x86-64 both are
+ * the same. A thread is set up for image code by its first call of any function here (or by
+ * peldr_attach_thread); one that calls an image first is attached when that code first touches its
+ * thread block. A thread that was created by an attached thread must call peldr_attach_thread()
+ * before it calls an image.
  */
 #ifndef PELDR_H
 #define PELDR_H
@@ -44,17 +45,19 @@ extern "C" {
 
 typedef struct ldr_module peldr_module;
 
-/* ---- errors ------------------------------------------------------------------------------------ */
+/* ---- errors ------------------------------------------------------------------------------------
+ */
 
 /* The last failure of this thread as one sentence ("STATUS_DLL_NOT_FOUND: ..."); NULL when the last
  * call succeeded. Valid until the thread's next peldr call. */
 PELDR_API const char *peldr_error(void);
-PELDR_API uint32_t peldr_error_status(void); /* its NTSTATUS, 0 = success */
-PELDR_API uint32_t peldr_error_win32(void);  /* the Win32 error code derived from it */
+PELDR_API uint32_t peldr_error_status(void);  /* its NTSTATUS, 0 = success */
+PELDR_API uint32_t peldr_error_win32(void);   /* the Win32 error code derived from it */
 PELDR_API const char *peldr_error_rule(void); /* id of the rule that refused an image, or NULL */
 PELDR_API const char *peldr_status_name(uint32_t status);
 
-/* ---- loading ----------------------------------------------------------------------------------- */
+/* ---- loading -----------------------------------------------------------------------------------
+ */
 
 /* LoadLibraryEx's flags with their values; unknown bits are refused. */
 enum {
@@ -94,13 +97,14 @@ PELDR_API int peldr_add_directory(const char *path);
 PELDR_API int peldr_attach_thread(void);
 
 /*
- * Runs an EXE opened with PELDR_EXE as Windows runs a process: `argv` becomes its command line. Does
- * not return when the image calls ExitProcess (the host process ends); returns the entry point's
- * value otherwise.
+ * Runs an EXE opened with PELDR_EXE as Windows runs a process: `argv` becomes its command line.
+ * Does not return when the image calls ExitProcess (the host process ends); returns the entry
+ * point's value otherwise.
  */
 PELDR_API int peldr_run(peldr_module *exe, int argc, char *const *argv);
 
-/* ---- modules of the host ------------------------------------------------------------------------- */
+/* ---- modules of the host
+ * ------------------------------------------------------------------------- */
 
 struct peldr_export {
     const char *name;    /* NULL = by ordinal only */
@@ -111,16 +115,17 @@ struct peldr_export {
 PELDR_API int peldr_register_module(const char *name, const struct peldr_export *exports,
                                     size_t count);
 
-/* ---- asking --------------------------------------------------------------------------------------- */
+/* ---- asking
+ * --------------------------------------------------------------------------------------- */
 
 struct peldr_module_info {
     const char *name; /* valid as long as the module */
     const char *path; /* "" for builtin modules and memory */
     uint64_t base, preferred_base;
-    uint32_t size;    /* SizeOfImage rounded up to a page */
+    uint32_t size; /* SizeOfImage rounded up to a page */
     uint16_t machine;
     uint8_t builtin;
-    int32_t references; /* -1 = pinned */
+    int32_t references;   /* -1 = pinned */
     uint64_t entry_point; /* address, 0 = none */
 };
 PELDR_API int peldr_module_info(peldr_module *module, struct peldr_module_info *out);
@@ -131,11 +136,11 @@ PELDR_API peldr_module *peldr_module_at(uint64_t address);
 
 struct peldr_region {
     uint64_t address, size, allocation_base;
-    uint32_t rva;                     /* within a module, else 0 */
-    uint32_t state, type;             /* MEM_COMMIT ..., MEM_IMAGE ... */
+    uint32_t rva;                                          /* within a module, else 0 */
+    uint32_t state, type;                                  /* MEM_COMMIT ..., MEM_IMAGE ... */
     uint32_t protect, initial_protect, allocation_protect; /* PAGE_* */
-    char section[9];                  /* PE section name, "" for the headers, or none */
-    const char *backing;              /* "image_file" "paging_file" "shared_section" "data_file" "none" */
+    char section[9];     /* PE section name, "" for the headers, or none */
+    const char *backing; /* "image_file" "paging_file" "shared_section" "data_file" "none" */
     uint64_t pages_private;
 };
 /* The regions of a module, as VirtualQuery reports them, split where the PE section changes.
@@ -156,15 +161,16 @@ struct peldr_relocation {
 PELDR_API int peldr_relocation(peldr_module *module, struct peldr_relocation *out);
 
 /*
- * Where would `name` come from for an image in directory `importer_dir` (NULL = none)? 2 = a builtin
- * module, 1 = a file, 0 = nowhere; `resolved` gets the path or name, `searched` (may be NULL) the
- * directories looked at, one a line. `machine` 0 = any.
+ * Where would `name` come from for an image in directory `importer_dir` (NULL = none)? 2 = a
+ * builtin module, 1 = a file, 0 = nowhere; `resolved` gets the path or name, `searched` (may be
+ * NULL) the directories looked at, one a line. `machine` 0 = any.
  */
 PELDR_API int peldr_resolve(const char *name, const char *importer_dir, uint16_t machine,
                             char *resolved, size_t resolved_size, char *searched,
                             size_t searched_size);
 
-/* Reserves address space so that an image has to move. 0 or -1 (taken already). Undo with release. */
+/* Reserves address space so that an image has to move. 0 or -1 (taken already). Undo with release.
+ */
 PELDR_API int peldr_reserve(uint64_t address, uint64_t size);
 PELDR_API int peldr_release(uint64_t address);
 
