@@ -20,6 +20,7 @@ enum ldr_export_kind {
     LDR_EXPORT_FUNCTION,
     LDR_EXPORT_DATA,
     LDR_EXPORT_FORWARD,
+    LDR_EXPORT_TRAP, /* a name without a function, for the sake of its ordinal */
 };
 
 /* One row of a table. A name or an ordinal may occur once in a module only. */

@@ -43,18 +43,22 @@ static const char *export_fault(const struct ldr_builtin_export *export)
         return "forwards to nothing";
     if (export->kind == LDR_EXPORT_DATA && (export->size == 0 || export->size > INT32_MAX))
         return "has no sane size";
-    return export->kind > LDR_EXPORT_FORWARD ? "is of no known kind" : NULL;
+    if (export->kind == LDR_EXPORT_TRAP && export->name == NULL)
+        return "is a trap without a name";
+    return export->kind > LDR_EXPORT_TRAP ? "is of no known kind" : NULL;
 }
 
-/* Adds the next export; a NULL `export` is a trap for `name`. */
+/* Adds the next export; a NULL `export` is a trap for `name`. The plan knows traps by having no
+ * export. */
 static void append(struct ldr_builtin_plan *plan, const char *name,
                    const struct ldr_builtin_export *export)
 {
+    bool trap = export == NULL || export->kind == LDR_EXPORT_TRAP;
     plan->exports[plan->count++] = (struct ldr_planned_export){
-        .name = name, .export = export, .ordinal = export ? export->ordinal : 0};
+        .name = name, .export = trap ? NULL : export, .ordinal = export ? export->ordinal : 0};
     plan->named += name != NULL;
     plan->string_size += name ? strlen(name) + 1 : 0;
-    if (export == NULL)
+    if (trap)
         plan->traps++;
     else if (export->kind == LDR_EXPORT_FUNCTION)
         plan->functions++;

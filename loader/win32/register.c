@@ -7,6 +7,7 @@
 #include "loader/ldr/path.h"
 #include "loader/win32/crt/crt.h"
 #include "loader/win32/modules.h"
+#include "loader/win32/smalldlls.h"
 #include "loader/win32/win32.h"
 
 static const struct ldr_builtin *const modules[] = {
@@ -24,6 +25,7 @@ static void register_all(void)
     for (size_t i = 0; i < MODULE_COUNT; i++)
         ldr_builtin_register(modules[i]);
     win32_crt_register();
+    win32_smalldlls_register();
 }
 
 void win32_register(void)
