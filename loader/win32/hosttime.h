@@ -23,6 +23,14 @@ static inline int64_t win32_now(void)
     return win32_ticks(now.tv_sec, now.tv_nsec);
 }
 
+/* A host clock in units of 100 ns. */
+static inline int64_t win32_clock_ticks(clockid_t id)
+{
+    struct timespec now;
+    clock_gettime(id, &now);
+    return now.tv_sec * WIN32_TICKS + now.tv_nsec / 100;
+}
+
 static inline struct timespec win32_timespec(int64_t ticks)
 {
     struct timespec out;

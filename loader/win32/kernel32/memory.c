@@ -136,23 +136,29 @@ static SIZE_T WINAPI_DEF k32_GetLargePageMinimum(void)
     return 0;
 }
 
-/* Reads and writes go through the kernel, so that a bad address is an error and not a fault. */
+/* Through the kernel, which checks addresses. */
+nt_status win32_copy_memory(const void *address, const void *buffer, SIZE_T size, bool writes,
+                            SIZE_T *moved)
+{
+    struct iovec local = {(void *)buffer, size}, remote = {(void *)address, size};
+    ssize_t done = writes ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
+                          : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
+    bool whole = done >= 0 && (SIZE_T)done == size;
+    *moved = whole ? size : 0;
+    if (whole)
+        return STATUS_SUCCESS;
+    return writes ? (nt_status)STATUS_ACCESS_VIOLATION : (nt_status)STATUS_PARTIAL_COPY;
+}
+
 static BOOL transfer(HANDLE process, const void *address, const void *buffer, SIZE_T size,
                      SIZE_T *done, bool writes)
 {
+    SIZE_T moved = 0;
+    BOOL ok = win32_is_this_process(process) &&
+              win32_result(win32_copy_memory(address, buffer, size, writes, &moved));
     if (done)
-        *done = 0;
-    if (!win32_is_this_process(process))
-        return FALSE;
-    struct iovec local = {(void *)buffer, size}, remote = {(void *)address, size};
-    ssize_t moved = writes ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
-                           : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-    if (moved >= 0 && (SIZE_T)moved == size) {
-        if (done)
-            *done = size;
-        return TRUE;
-    }
-    return win32_fail(writes ? ERROR_NOACCESS : 299); /* ERROR_PARTIAL_COPY */
+        *done = moved;
+    return ok;
 }
 
 static BOOL WINAPI_DEF k32_ReadProcessMemory(HANDLE process, const void *address, void *buffer,
@@ -259,6 +265,10 @@ const struct ldr_builtin_export kernel32_memory_exports[] = {
     LDR_FN(k32_, GetLargePageMinimum),
     LDR_FN(k32_, ReadProcessMemory),
     LDR_FN(k32_, WriteProcessMemory),
+    LDR_FWD(RtlMoveMemory, "NTDLL.RtlMoveMemory"),
+    LDR_FWD(RtlFillMemory, "NTDLL.RtlFillMemory"),
+    LDR_FWD(RtlZeroMemory, "NTDLL.RtlZeroMemory"),
+    LDR_FWD(RtlCompareMemory, "NTDLL.RtlCompareMemory"),
     LDR_FN(k32_, IsBadReadPtr),
     LDR_FN(k32_, IsBadWritePtr),
     LDR_FN(k32_, IsBadCodePtr),

@@ -18,13 +18,6 @@
 
 /* ---- clocks --------------------------------------------------------------------------------- */
 
-static int64_t clock_ticks(clockid_t id)
-{
-    struct timespec now;
-    clock_gettime(id, &now);
-    return now.tv_sec * WIN32_TICKS + now.tv_nsec / 100;
-}
-
 static void WINAPI_DEF k32_GetSystemTimeAsFileTime(FILETIME *out)
 {
     *out = win32_filetime(win32_now());
@@ -32,7 +25,7 @@ static void WINAPI_DEF k32_GetSystemTimeAsFileTime(FILETIME *out)
 
 static BOOL WINAPI_DEF k32_QueryPerformanceCounter(LARGE_INTEGER *out)
 {
-    out->QuadPart = clock_ticks(CLOCK_MONOTONIC);
+    out->QuadPart = win32_clock_ticks(CLOCK_MONOTONIC);
     return TRUE;
 }
 
@@ -44,7 +37,7 @@ static BOOL WINAPI_DEF k32_QueryPerformanceFrequency(LARGE_INTEGER *out)
 
 static ULONGLONG WINAPI_DEF k32_GetTickCount64(void)
 {
-    return (ULONGLONG)(clock_ticks(CLOCK_BOOTTIME) / 10000);
+    return (ULONGLONG)(win32_clock_ticks(CLOCK_BOOTTIME) / 10000);
 }
 
 static DWORD WINAPI_DEF k32_GetTickCount(void)
@@ -55,7 +48,7 @@ static DWORD WINAPI_DEF k32_GetTickCount(void)
 /* Time spent asleep does not count: CLOCK_MONOTONIC stops in suspend. */
 static BOOL WINAPI_DEF k32_QueryUnbiasedInterruptTime(ULONGLONG *out)
 {
-    *out = (ULONGLONG)clock_ticks(CLOCK_MONOTONIC);
+    *out = (ULONGLONG)win32_clock_ticks(CLOCK_MONOTONIC);
     return TRUE;
 }
 

@@ -16,7 +16,13 @@
     X(slist)              \
     X(sync)               \
     X(thread)             \
-    X(exception)
+    X(exception)          \
+    X(string)             \
+    X(strconv)            \
+    X(memory)             \
+    X(time)               \
+    X(system)             \
+    X(etw)
 
 #define NTDLL_DECLARE(family)                                          \
     extern const struct ldr_builtin_export ntdll_##family##_exports[]; \
