@@ -161,6 +161,8 @@ static void print_relocation(const json_t *r)
     printf("fixups          %" JSON_INTEGER_FORMAT " (", doc_int(r, "fixups_total"));
     json_object_foreach(json_object_get(r, "fixups"), key, n)
     {
+        if (strcmp(key, "ABSOLUTE") == 0) /* padding */
+            continue;
         printf("%s%" JSON_INTEGER_FORMAT " %s", separator, json_integer_value(n), key);
         separator = ", ";
     }
