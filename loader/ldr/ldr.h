@@ -64,6 +64,7 @@ nt_status ldr_disable_thread_calls(struct ldr_module *module);
 /* In load order; NULL begins and ends. Hold the lock over a walk. */
 struct ldr_module *ldr_next(struct ldr_module *module);
 void ldr_lock(void);
+bool ldr_trylock(void); /* false: another thread holds it */
 void ldr_unlock(void);
 
 /* False for a pointer that is no module (any more). The other functions must not be given such. */

@@ -25,6 +25,11 @@ void ldr_lock(void)
     pthread_mutex_lock(&loader_lock);
 }
 
+bool ldr_trylock(void)
+{
+    return pthread_mutex_trylock(&loader_lock) == 0;
+}
+
 void ldr_unlock(void)
 {
     pthread_mutex_unlock(&loader_lock);

@@ -303,6 +303,16 @@ void win32_file_put(struct win32_file *file)
     ob_object_unref(&file->object);
 }
 
+nt_status win32_file_get_writable(HANDLE handle, struct win32_file **out)
+{
+    nt_status status = win32_file_get(handle, 0, out);
+    if (nt_ok(status) && !((*out)->access & (FILE_WRITE_DATA | FILE_APPEND_DATA))) {
+        win32_file_put(*out);
+        status = (nt_status)STATUS_ACCESS_DENIED;
+    }
+    return status;
+}
+
 /* ---- transfer -----------------------------------------------------------------------------------
  */
 
@@ -370,6 +380,23 @@ nt_status win32_file_write(struct win32_file *file, const void *buffer, uint32_t
         *done += (uint32_t)wrote;
     }
     return STATUS_SUCCESS;
+}
+
+void win32_file_follow(struct win32_file *file, uint64_t offset, uint32_t done)
+{
+    if (!(file->flags & FILE_FLAG_OVERLAPPED) && file->type == FILE_TYPE_DISK &&
+        offset != UINT64_MAX)
+        lseek(file->fd, (off_t)(offset + done), SEEK_SET);
+}
+
+void win32_file_signal(HANDLE handle)
+{
+    struct ob_object *event;
+    uint32_t raw = win32_ob_handle(handle) & ~1u; /* bit 0 keeps a completion port out of it */
+    if (raw && nt_ok(ob_handle_get(raw, &ob_event_type, &event, NULL))) {
+        ob_event_set(event, true);
+        ob_object_unref(event);
+    }
 }
 
 /* ---- information --------------------------------------------------------------------------------

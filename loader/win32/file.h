@@ -90,6 +90,13 @@ nt_status win32_file_read(struct win32_file *file, void *buffer, uint32_t size,
 nt_status win32_file_write(struct win32_file *file, const void *buffer, uint32_t size,
                            const uint64_t *offset, uint32_t *done);
 
+/* As win32_file_get, for a handle through which one may write or append. */
+nt_status win32_file_get_writable(HANDLE handle, struct win32_file **out);
+/* A transfer at an offset on a handle without FILE_FLAG_OVERLAPPED moves the file position. */
+void win32_file_follow(struct win32_file *file, uint64_t offset, uint32_t done);
+/* Sets the event of a finished transfer; NULL and what is no event are passed over. */
+void win32_file_signal(HANDLE event);
+
 /* What Windows tells of a file. Times in 100 ns since 1601. */
 struct win32_file_info {
     uint32_t attributes;

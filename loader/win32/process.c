@@ -63,6 +63,13 @@ bool win32_is_this_process(HANDLE process)
     return true;
 }
 
+nt_status win32_handle_close(HANDLE handle)
+{
+    if (handle == CURRENT_PROCESS || handle == CURRENT_THREAD)
+        return STATUS_SUCCESS;
+    return ob_handle_close(win32_ob_handle(handle));
+}
+
 /* The host's streams stay the host's: their descriptors are not closed with the handles. */
 static HANDLE standard_handle(int fd, uint32_t access)
 {

@@ -14,6 +14,9 @@ struct ob_object *win32_process_object(void);
 /* Is it a handle (real or pseudo) of this process? Sets ERROR_INVALID_HANDLE when not. */
 bool win32_is_this_process(HANDLE process);
 
+/* Closes any handle; pseudo handles are left alone, which counts as a success. */
+nt_status win32_handle_close(HANDLE handle);
+
 /*
  * Fills what images read from the PEB (process heap, standard handles, environment). Idempotent and
  * thread-safe; the builtin modules call it when they are attached.

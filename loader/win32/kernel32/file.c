@@ -119,34 +119,16 @@ static BOOL WINAPI_DEF k32_PeekNamedPipe(HANDLE handle, void *buffer, DWORD size
 /* ---- transfer ----------------------------------------------------------------------------------
  */
 
-static void set_event(HANDLE handle)
-{
-    struct ob_object *event;
-    uint32_t raw = win32_ob_handle(handle) & ~1u; /* bit 0 keeps a completion port out of it */
-    if (raw && nt_ok(ob_handle_get(raw, &ob_event_type, &event, NULL))) {
-        ob_event_set(event, true);
-        ob_object_unref(event);
-    }
-}
-
 static void complete(OVERLAPPED *overlapped, nt_status status, DWORD done)
 {
     overlapped->Internal = status;
     overlapped->InternalHigh = done;
-    set_event(overlapped->hEvent);
+    win32_file_signal(overlapped->hEvent);
 }
 
 static uint64_t overlapped_offset(const OVERLAPPED *overlapped)
 {
     return (uint64_t)overlapped->OffsetHigh << 32 | overlapped->Offset;
-}
-
-/* A transfer at an offset on a handle without FILE_FLAG_OVERLAPPED moves the file position. */
-static void follow_position(struct win32_file *file, uint64_t offset, DWORD done)
-{
-    if (!(file->flags & FILE_FLAG_OVERLAPPED) && file->type == FILE_TYPE_DISK &&
-        offset != UINT64_MAX)
-        lseek(file->fd, (off_t)(offset + done), SEEK_SET);
 }
 
 static BOOL finish(nt_status status, DWORD done, DWORD *transferred, OVERLAPPED *overlapped)
@@ -171,7 +153,7 @@ static BOOL WINAPI_DEF k32_ReadFile(HANDLE handle, void *buffer, DWORD size, DWO
         return win32_result(status);
     status = win32_file_read(file, buffer, size, overlapped ? &offset : NULL, &done);
     if (overlapped && nt_ok(status))
-        follow_position(file, offset, done);
+        win32_file_follow(file, offset, done);
     win32_file_put(file);
     /* The end of a file is a success without bytes, unless an offset was given. */
     if (status == (nt_status)STATUS_END_OF_FILE && !overlapped)
@@ -187,16 +169,12 @@ static BOOL WINAPI_DEF k32_WriteFile(HANDLE handle, const void *buffer, DWORD si
     uint64_t offset = overlapped ? overlapped_offset(overlapped) : 0;
     if (transferred)
         *transferred = 0;
-    nt_status status = win32_file_get(handle, 0, &file);
-    if (nt_ok(status) && !(file->access & (FILE_WRITE_DATA | FILE_APPEND_DATA))) {
-        win32_file_put(file);
-        status = (nt_status)STATUS_ACCESS_DENIED;
-    }
+    nt_status status = win32_file_get_writable(handle, &file);
     if (!nt_ok(status))
         return win32_result(status);
     status = win32_file_write(file, buffer, size, overlapped ? &offset : NULL, &done);
     if (overlapped && nt_ok(status))
-        follow_position(file, offset, done);
+        win32_file_follow(file, offset, done);
     win32_file_put(file);
     return finish(status, done, transferred, overlapped);
 }

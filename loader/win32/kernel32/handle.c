@@ -10,10 +10,7 @@ enum { HANDLE_FLAG_INHERIT = 1, HANDLE_FLAG_PROTECT_FROM_CLOSE = 2 };
 
 static BOOL WINAPI_DEF k32_CloseHandle(HANDLE handle)
 {
-    /* Closing a pseudo handle does nothing and succeeds. */
-    if (handle == CURRENT_PROCESS || handle == CURRENT_THREAD)
-        return TRUE;
-    return win32_result(ob_handle_close(win32_ob_handle(handle)));
+    return win32_result(win32_handle_close(handle));
 }
 
 /* The object behind any handle, pseudo handles included. */

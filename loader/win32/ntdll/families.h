@@ -22,7 +22,10 @@
     X(memory)             \
     X(time)               \
     X(system)             \
-    X(etw)
+    X(etw)                \
+    X(file)               \
+    X(image)              \
+    X(ldr)
 
 #define NTDLL_DECLARE(family)                                          \
     extern const struct ldr_builtin_export ntdll_##family##_exports[]; \
