@@ -58,7 +58,7 @@ dll() { # NAME SOURCE CFLAGS MSVC_LINK_OPTIONS GNU_LINK_OPTIONS
         lld-link /nologo /dll /machine:$machine /nodefaultlib /entry:DllMain $safeseh \
             /out:"$out/$name.dll" /implib:"$work/$name.dll.lib" $object $msvc
     else
-        $gcc -shared -static-libgcc -o "$out/$name.dll" $object -Wl,--out-implib,"$work/$name.dll.lib" $gnu
+        $gcc -s -shared -static-libgcc -o "$out/$name.dll" $object -Wl,--out-implib,"$work/$name.dll.lib" $gnu
     fi
 }
 
@@ -138,8 +138,8 @@ if [ "$toolchain" = clang ]; then
         "$(lib api-ms-win-crt-string-l1-1-0)"
 else
     $triple-w64-mingw32-windres "$src/resource/resource.rc" "$work/resource.o"
-    $gcc -shared -nostdlib -Wl,--entry,0 -o "$out/resource.dll" "$work/resource.o"
-    $gcc -O1 -Wall -Wextra -o "$out/hello.exe" "$src/hello/hello_crt.c"
+    $gcc -s -shared -nostdlib -Wl,--entry,0 -o "$out/resource.dll" "$work/resource.o"
+    $gcc -s -O1 -Wall -Wextra -o "$out/hello.exe" "$src/hello/hello_crt.c"
 fi
 
 # The golden outcomes of `peldr test` go beside their images: for all sets, or one toolchain's.
