@@ -6,9 +6,10 @@
 #include <string.h>
 
 #include "loader/peldr.h"
-#include "reloc/reloc.h"
+#include "pe/image.h"
 #include "tools/cli.h"
 #include "tools/doc.h"
+#include "tools/flags.h"
 
 int cmd_map(int argc, char **argv);
 
@@ -52,15 +53,6 @@ static error_t parse_option(int key, char *arg, struct argp_state *state, void *
     default:
         return ARGP_ERR_UNKNOWN;
     }
-}
-
-static json_t *fixups_json(const uint32_t *fixups, uint16_t machine)
-{
-    json_t *o = json_object();
-    for (uint8_t type = 0; type < RELOC_TYPE_COUNT; type++)
-        if (fixups[type])
-            doc_set(o, reloc_type_name(machine, type), json_integer(fixups[type]));
-    return o;
 }
 
 static json_t *relocation_json(peldr_module *module, uint16_t machine)

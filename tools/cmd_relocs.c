@@ -7,6 +7,7 @@
 #include "reloc/audit.h"
 #include "tools/cli.h"
 #include "tools/doc.h"
+#include "tools/flags.h"
 
 int cmd_relocs(int argc, char **argv);
 
@@ -37,15 +38,6 @@ static const char *outcome_name(enum reloc_outcome outcome)
 {
     static const char *const names[] = {"not_needed", "applied", "refused"};
     return names[outcome];
-}
-
-static json_t *fixups_json(const struct reloc_plan *plan, uint16_t machine)
-{
-    json_t *o = json_object();
-    for (uint8_t type = 0; type < RELOC_TYPE_COUNT; type++)
-        if (plan->fixups[type])
-            doc_set(o, reloc_type_name(machine, type), json_integer(plan->fixups[type]));
-    return o;
 }
 
 static json_t *pages_json(const uint32_t *counts, uint32_t pages)
@@ -103,7 +95,7 @@ static json_t *relocs_json(const struct cli_file *file, void *own)
     doc_set(doc, "planned_base", doc_hex(base));
     doc_set(doc, "outcome", json_string(outcome_name(plan.outcome)));
     doc_set(doc, "reason", doc_text(plan.reason));
-    doc_set(doc, "fixups", fixups_json(&plan, image->h.machine));
+    doc_set(doc, "fixups", fixups_json(plan.fixups, image->h.machine));
     doc_set(doc, "fixups_total", json_integer(plan.fixups_total));
     doc_set(doc, "pages_dirtied", json_integer(plan.pages_dirtied));
     doc_set(doc, "pages", pages_json(counts, pages));

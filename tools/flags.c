@@ -1,6 +1,8 @@
 /* See flags.h. */
 #include "tools/flags.h"
 
+#include "reloc/reloc.h"
+
 const struct flag_name file_flags[] = {{0x0001, "RELOCS_STRIPPED"},
                                        {0x0002, "EXECUTABLE_IMAGE"},
                                        {0x0004, "LINE_NUMS_STRIPPED"},
@@ -40,6 +42,15 @@ json_t *flags_json(const struct flag_name *names, uint32_t value)
         if (value & names->value)
             json_array_append_new(array, json_string(names->name));
     return array;
+}
+
+json_t *fixups_json(const uint32_t *fixups, uint16_t machine)
+{
+    json_t *o = json_object();
+    for (uint8_t type = 0; type < RELOC_TYPE_COUNT; type++)
+        if (fixups[type])
+            json_object_set_new(o, reloc_type_name(machine, type), json_integer(fixups[type]));
+    return o;
 }
 
 const char *directory_name(unsigned index)
