@@ -13,4 +13,10 @@
 /* Registers the C runtimes with ldr/. Idempotent. */
 void win32_crt_register(void);
 
+/*
+ * The functions behind those of `names` that msvcrt.dll serves, for a DLL that exports some of
+ * them, too (NTDLL). `out` has room for `count` rows; returns how many were written.
+ */
+size_t win32_crt_select(const char *const *names, size_t count, struct ldr_builtin_export *out);
+
 #endif

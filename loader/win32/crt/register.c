@@ -179,6 +179,33 @@ static const struct ldr_builtin_export *find(const struct catalogues *c, const c
 /* ---- registration
  * ------------------------------------------------------------------------------------------- */
 
+/* The rows of those names that are served, under these names; returns how many. */
+static size_t select_rows(const struct catalogues *c, const char *const *names, size_t count,
+                          struct ldr_builtin_export *out)
+{
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct ldr_builtin_export *found = find(c, names[i], 2);
+        if (found != NULL) {
+            out[used] = *found;
+            out[used++].name = names[i];
+        }
+    }
+    return used;
+}
+
+size_t win32_crt_select(const char *const *names, size_t count, struct ldr_builtin_export *out)
+{
+    struct catalogues c = {{NULL, 0}, {NULL, 0}};
+    size_t used = 0;
+    if (make_catalogue(msvcrt_own, &c.own) && make_catalogue(shared, &c.shared)) {
+        used = select_rows(&c, names, count, out);
+    }
+    free(c.own.rows);
+    free(c.shared.rows);
+    return used;
+}
+
 static void register_dll(struct dll *dll, const struct catalogue *common)
 {
     struct catalogues c = {.shared = *common};
@@ -188,14 +215,7 @@ static void register_dll(struct dll *dll, const struct catalogue *common)
         free(exports);
         return;
     }
-    size_t used = 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct ldr_builtin_export *found = find(&c, dll->names[i], 2);
-        if (found != NULL) {
-            exports[used] = *found;
-            exports[used++].name = dll->names[i];
-        }
-    }
+    size_t used = select_rows(&c, dll->names, count, exports);
     free(c.own.rows);
     dll->exports = (struct ldr_builtin_family){exports, used};
     dll->builtin = (struct ldr_builtin){

@@ -25,13 +25,17 @@
     X(etw)                \
     X(file)               \
     X(image)              \
-    X(ldr)
+    X(ldr)                \
+    X(arith)
 
 #define NTDLL_DECLARE(family)                                          \
     extern const struct ldr_builtin_export ntdll_##family##_exports[]; \
     extern const size_t ntdll_##family##_count;
 NTDLL_FAMILIES(NTDLL_DECLARE)
 #undef NTDLL_DECLARE
+
+/* The C functions that NTDLL exports: msvcrt's, for the names on NTDLL's list (cruntime.c). */
+struct ldr_builtin_family ntdll_cruntime(void);
 
 /* A system service under both of its names: NtClose and ZwClose are one function in user mode. */
 #define NT_ZW(fn)                                                                         \

@@ -6,7 +6,8 @@
 #include "loader/win32/process.h"
 
 #define FAMILY(family) {ntdll_##family##_exports, 0},
-static struct ldr_builtin_family families[] = {NTDLL_FAMILIES(FAMILY)};
+/* The last one is the C functions, which are looked up at run time (cruntime.c). */
+static struct ldr_builtin_family families[] = {NTDLL_FAMILIES(FAMILY){NULL, 0}};
 #undef FAMILY
 
 #define COUNT(family) &ntdll_##family##_count,
@@ -24,7 +25,8 @@ struct ldr_builtin win32_ntdll = {
 
 void win32_ntdll_prepare(void)
 {
-    for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
+    for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++)
         families[i].count = *counts[i];
+    families[sizeof(counts) / sizeof(*counts)] = ntdll_cruntime();
     win32_ntdll.name_count = win32_names_ntdll_count;
 }
