@@ -155,7 +155,7 @@ static void put_utf8(struct sink *sink, uint32_t c)
         sink->full = true;
         return;
     }
-    put(sink, ((0xF00u >> trail) & 0xFF) | (c >> (6 * trail)));
+    put(sink, ((0xFFu << (7 - trail)) & 0xFF) | (c >> (6 * trail)));
     while (trail-- > 0)
         put(sink, 0x80 | ((c >> (6 * trail)) & 0x3F));
 }
