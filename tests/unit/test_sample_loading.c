@@ -207,6 +207,8 @@ static void open_and_close(const char *path, unsigned times)
 #define HEAP_IS_EXACT 1
 #endif
 
+enum { LOADS = 1000, SMALLEST_CHUNK = 4 * sizeof(void *) };
+
 static void check_no_leaks(const char *set)
 {
     for (char *const *name = sample_dlls(set); *name; name++) {
@@ -215,12 +217,13 @@ static void check_no_leaks(const char *set)
         sample_path(set, *name, path);
         open_and_close(path, 20); /* builtin modules stay, caches fill */
         before = held_now();
-        open_and_close(path, 1000);
+        open_and_close(path, LOADS);
         after = held_now();
         assert_int_equal(after.fds, before.fds);
         if (HEAP_IS_EXACT) {
             assert_int_equal(after.maps, before.maps);
-            assert_int_equal(after.heap, before.heap);
+            /* The smallest leak is one chunk a load; malloc's own caches account for less. */
+            assert_true(after.heap < before.heap + LOADS * SMALLEST_CHUNK);
         }
     }
 }
