@@ -198,6 +198,7 @@ size_t win32_crt_select(const char *const *names, size_t count, struct ldr_built
 {
     struct catalogues c = {{NULL, 0}, {NULL, 0}};
     size_t used = 0;
+    crt_data_init(); /* its rows get their names */
     if (make_catalogue(msvcrt_own, &c.own) && make_catalogue(shared, &c.shared)) {
         used = select_rows(&c, names, count, out);
     }
