@@ -152,6 +152,7 @@ static const struct value us_english[] = {
 /* Where the invariant locale differs. */
 static const struct value invariant[] = {
     {0x01, "007f"},
+    {0x02, "Invariant Language (Invariant Country)"},
     {0x03, "IVL"},
     {0x09, "0409"},
     {0x0D, "0"},
@@ -168,6 +169,8 @@ static const struct value invariant[] = {
     {0x67, "ivl"},
     {0x68, "ivc"},
     {0x6D, ""},
+    {0x72, "Invariant Language (Invariant Country)"},
+    {0x73, "Invariant Language (Invariant Country)"},
     {0x78, "MMMM dd"},
     {0x79, "HH:mm"},
     {0x1003, "HH:mm:ss"},

@@ -480,6 +480,13 @@ const struct ldr_builtin_export kernel32_path_exports[] = {
     LDR_FN(k32_, GetShortPathNameW),
     LDR_FN(k32_, GetTempPathA),
     LDR_FN(k32_, GetTempPathW),
+    /* GetTempPath2 differs for processes that run as SYSTEM only. */
+    {.name = "GetTempPath2A",
+     .kind = LDR_EXPORT_FUNCTION,
+     .address = (const void *)k32_GetTempPathA},
+    {.name = "GetTempPath2W",
+     .kind = LDR_EXPORT_FUNCTION,
+     .address = (const void *)k32_GetTempPathW},
     LDR_FN(k32_, GetTempFileNameA),
     LDR_FN(k32_, GetTempFileNameW),
     LDR_FN(k32_, GetCurrentDirectoryA),

@@ -60,6 +60,12 @@ static void *WINAPI_DEF k32_FlsGetValue(DWORD index)
     return ke_fls_get(teb, index);
 }
 
+/* The same without touching the last error (documented since Windows 11 24H2). */
+static void *WINAPI_DEF k32_FlsGetValue2(DWORD index)
+{
+    return ke_fls_valid(index) ? ke_fls_get(ke_teb(), index) : NULL;
+}
+
 static BOOL WINAPI_DEF k32_FlsSetValue(DWORD index, void *value)
 {
     if (!ke_fls_valid(index))
@@ -73,8 +79,9 @@ static BOOL WINAPI_DEF k32_IsThreadAFiber(void)
 }
 
 const struct ldr_builtin_export kernel32_tls_exports[] = {
-    LDR_FN(k32_, TlsAlloc),    LDR_FN(k32_, TlsFree),     LDR_FN(k32_, TlsGetValue),
-    LDR_FN(k32_, TlsSetValue), LDR_FN(k32_, FlsAlloc),    LDR_FN(k32_, FlsFree),
-    LDR_FN(k32_, FlsGetValue), LDR_FN(k32_, FlsSetValue), LDR_FN(k32_, IsThreadAFiber),
+    LDR_FN(k32_, TlsAlloc),       LDR_FN(k32_, TlsFree),      LDR_FN(k32_, TlsGetValue),
+    LDR_FN(k32_, TlsSetValue),    LDR_FN(k32_, FlsAlloc),     LDR_FN(k32_, FlsFree),
+    LDR_FN(k32_, FlsGetValue),    LDR_FN(k32_, FlsGetValue2), LDR_FN(k32_, FlsSetValue),
+    LDR_FN(k32_, IsThreadAFiber),
 };
 const size_t kernel32_tls_count = sizeof(kernel32_tls_exports) / sizeof(*kernel32_tls_exports);
