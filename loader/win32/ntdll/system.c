@@ -57,6 +57,12 @@ static nt_status WINAPI_DEF nt_RtlVerifyVersionInfo(const struct win32_version_i
     }
 }
 
+/* LongPathsEnabled is off on a Windows that nobody has changed. */
+static BOOLEAN WINAPI_DEF nt_RtlAreLongPathsEnabled(void)
+{
+    return FALSE;
+}
+
 /* ---- errors -------------------------------------------------------------------------------------
  */
 
@@ -212,6 +218,7 @@ const struct ldr_builtin_export ntdll_system_exports[] = {
     LDR_FN(nt_, RtlGetNtVersionNumbers),
     LDR_FN(nt_, VerSetConditionMask),
     LDR_FN(nt_, RtlVerifyVersionInfo),
+    LDR_FN(nt_, RtlAreLongPathsEnabled),
     LDR_FN(nt_, RtlNtStatusToDosErrorNoTeb),
     LDR_FN(nt_, RtlNtStatusToDosError),
     LDR_FN(nt_, RtlGetLastWin32Error),
