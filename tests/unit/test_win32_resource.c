@@ -44,6 +44,7 @@ FN(EnumResourceLanguagesW, BOOL, HMODULE module, const WCHAR *type, const WCHAR 
 FN(LoadStringW, INT, HMODULE module, UINT id, WCHAR *buffer, INT size);
 FN(LoadStringA, INT, HMODULE module, UINT id, char *buffer, INT size);
 FN(GetFileVersionInfoSizeW, DWORD, const WCHAR *file, DWORD *handle);
+FN(GetFileVersionInfoW, BOOL, const WCHAR *file, DWORD handle, DWORD size, void *out);
 FN(VerQueryValueW, BOOL, const void *block, const WCHAR *path, void **out, UINT *size);
 FN(VerQueryValueA, BOOL, void *block, const char *path, void **out, UINT *size);
 
@@ -68,6 +69,7 @@ static int load(void **state)
     LOAD_FN(user32, LoadStringA);
     LOAD_FN(user32, LoadStringW);
     LOAD_FN(version, GetFileVersionInfoSizeW);
+    LOAD_FN(version, GetFileVersionInfoW);
     LOAD_FN(version, VerQueryValueA);
     LOAD_FN(version, VerQueryValueW);
     for (const char *const *set = sample_sets; *set && !sample; set++)
@@ -327,6 +329,44 @@ static void a_file_without_version_says_so(void **state)
     }
 }
 
+static void check_file_version(const char *path)
+{
+    static const char name[] = "\\StringFileInfo\\040904B0\\ProductName";
+    static uint8_t info[4096];
+    void *value = NULL;
+    UINT size = 0;
+    DWORD needed = GetFileVersionInfoSizeW(W(path), NULL);
+    assert_in_range(needed, 52, sizeof(info) - 1);
+    memset(info, 0xEE, sizeof(info));
+    assert_true(GetFileVersionInfoW(W(path), 0, needed, info));
+    assert_int_equal(info[needed], 0xEE);
+    assert_true(VerQueryValueW(info, W("\\"), &value, &size));
+    assert_int_equal(((DWORD *)value)[2], 0x00010002); /* dwFileVersionMS */
+    assert_int_equal(((DWORD *)value)[3], 0x00030004);
+    assert_true(VerQueryValueA(info, name, &value, &size));
+    assert_string_equal(value, "peldr sample");
+    assert_true((uint8_t *)value + size <= info + needed);
+    /* A short buffer gets what fits, and lookups stay inside. */
+    for (DWORD room = 0; room < needed; room++) {
+        memset(info, 0xEE, sizeof(info));
+        assert_true(GetFileVersionInfoW(W(path), 0, room, info));
+        assert_int_equal(info[room], 0xEE);
+        if (room >= 6 && VerQueryValueW(info, W(name), &value, &size))
+            assert_true((uint8_t *)value + 2 * size <= info + room);
+        if (room >= 6)
+            assert_false(VerQueryValueA(info, name, &value, &size));
+    }
+}
+
+static void a_files_version_is_read(void **state)
+{
+    char path[SAMPLE_PATH_MAX];
+    need_sample();
+    for (const char *const *set = sample_sets; *set; set++)
+        if (sample_path(*set, "resource.dll", path))
+            check_file_version(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -340,6 +380,7 @@ int main(void)
         cmocka_unit_test(the_ansi_function_converts_texts_only),
         cmocka_unit_test(hostile_version_blocks_are_survived),
         cmocka_unit_test(a_file_without_version_says_so),
+        cmocka_unit_test(a_files_version_is_read),
     };
     return cmocka_run_group_tests(tests, load, NULL);
 }
