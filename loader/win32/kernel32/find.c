@@ -82,27 +82,33 @@ static bool match(const WCHAR *pattern, const WCHAR *name)
     return !*pattern;
 }
 
+static bool has_extension(const WCHAR *name)
+{
+    bool dots = name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
+    return !dots && win32_wchr(name, '.');
+}
+
+/* Matches the first `length` characters of a pattern. */
+static bool match_start(const WCHAR *pattern, size_t length, const WCHAR *name)
+{
+    WCHAR start[MAX_PATH];
+    if (length >= MAX_PATH)
+        return false;
+    memcpy(start, pattern, length * sizeof(WCHAR));
+    start[length] = 0;
+    return match(start, name);
+}
+
 static bool matches(const WCHAR *pattern, const WCHAR *name)
 {
     size_t length = win32_wlen(pattern);
-    if (length >= 2 && pattern[length - 1] == '*' && pattern[length - 2] == '.') {
-        /* "x.*" also matches "x": the name's missing extension is empty. */
-        WCHAR shorter[MAX_PATH];
-        if (length - 2 < MAX_PATH && !win32_wchr(name, '.')) {
-            memcpy(shorter, pattern, (length - 2) * sizeof(WCHAR));
-            shorter[length - 2] = 0;
-            if (match(shorter, name))
-                return true;
-        }
-    }
-    if (length >= 2 && pattern[length - 1] == '.' && pattern[length - 2] == '*') {
-        WCHAR shorter[MAX_PATH];
-        if (length - 1 >= MAX_PATH || win32_wchr(name, '.'))
-            return false;
-        memcpy(shorter, pattern, (length - 1) * sizeof(WCHAR));
-        shorter[length - 1] = 0;
-        return match(shorter, name);
-    }
+    WCHAR last = length >= 2 ? pattern[length - 1] : 0, before = last ? pattern[length - 2] : 0;
+    /* "x*." is a name without extension; "x.*" also matches "x", whose extension is empty. */
+    if (before == '*' && last == '.')
+        return !has_extension(name) && match_start(pattern, length - 1, name);
+    if (before == '.' && last == '*' && !has_extension(name) &&
+        match_start(pattern, length - 2, name))
+        return true;
     return match(pattern, name);
 }
 
