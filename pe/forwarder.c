@@ -27,7 +27,7 @@ static bool parse_ordinal(const char *digits, uint32_t len, uint16_t *out)
 bool pe_forwarder_split(struct pe_str forwarder, struct pe_str *module, struct pe_str *name,
                         uint16_t *ordinal)
 {
-    const char *dot = forwarder.len ? memrchr(forwarder.ptr, '.', forwarder.len) : NULL;
+    const char *dot = forwarder.ptr ? memrchr(forwarder.ptr, '.', forwarder.len) : NULL;
     if (!dot || dot == forwarder.ptr)
         return false;
     uint32_t module_len = (uint32_t)(dot - forwarder.ptr);
