@@ -58,13 +58,6 @@ static void list_remove(struct ke_thread *thread)
     ke_threads_unlock();
 }
 
-/*
- * A leak checker does not look into mapped memory by itself, and the TEB holds the only pointers to
- * its thread's slots.
- */
-void __lsan_register_root_region(const void *begin, size_t size) __attribute__((weak));
-void __lsan_unregister_root_region(const void *begin, size_t size) __attribute__((weak));
-
 nt_status ke_thread_record_create(struct ke_thread **out, struct pe_error *err)
 {
     struct ke_thread *thread = calloc(1, sizeof(*thread));
@@ -85,8 +78,6 @@ nt_status ke_thread_record_create(struct ke_thread **out, struct pe_error *err)
     }
     thread->teb = (struct ke_teb *)(uintptr_t)base;
     thread->object->exit_code = KE_STILL_ACTIVE;
-    if (__lsan_register_root_region)
-        __lsan_register_root_region(thread->teb, sizeof(*thread->teb));
     *out = thread;
     return STATUS_SUCCESS;
 }
@@ -95,8 +86,6 @@ void ke_thread_record_free(struct ke_thread *thread)
 {
     free(thread->teb->TlsExpansionSlots);
     ke_fls_release(thread->teb);
-    if (__lsan_unregister_root_region)
-        __lsan_unregister_root_region(thread->teb, sizeof(*thread->teb));
     mm_free((uintptr_t)thread->teb, 0, MEM_RELEASE, NULL);
     ob_object_unref(&thread->object->header);
     free(thread);

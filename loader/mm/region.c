@@ -45,6 +45,13 @@ static size_t lower_bound(uint64_t address)
     return low;
 }
 
+/*
+ * A leak checker does not look into mapped memory by itself, but images and thread blocks keep
+ * pointers to our heap there.
+ */
+void __lsan_register_root_region(const void *begin, size_t size) __attribute__((weak));
+void __lsan_unregister_root_region(const void *begin, size_t size) __attribute__((weak));
+
 nt_status mm_ranges_insert(struct mm_range *range)
 {
     size_t at;
@@ -62,6 +69,8 @@ nt_status mm_ranges_insert(struct mm_range *range)
     memmove(&ranges[at + 1], &ranges[at], (range_count - at) * sizeof(*ranges));
     ranges[at] = range;
     range_count++;
+    if (__lsan_register_root_region)
+        __lsan_register_root_region(mm_ptr(range->base), (size_t)range->size);
     return STATUS_SUCCESS;
 }
 
@@ -71,6 +80,8 @@ void mm_ranges_remove(const struct mm_range *range)
 
     if (at == range_count || ranges[at] != range)
         return;
+    if (__lsan_unregister_root_region)
+        __lsan_unregister_root_region(mm_ptr(range->base), (size_t)range->size);
     range_count--;
     memmove(&ranges[at], &ranges[at + 1], (range_count - at) * sizeof(*ranges));
     if (range_count == 0) {
