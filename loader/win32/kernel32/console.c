@@ -6,6 +6,7 @@
  * page.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -358,7 +359,129 @@ static BOOL WINAPI_DEF k32_AttachConsole(DWORD process)
     return win32_fail(ERROR_ACCESS_DENIED);
 }
 
+static BOOL WINAPI_DEF k32_ReadConsoleA(HANDLE handle, void *buffer, DWORD length, DWORD *got,
+                                        void *control)
+{
+    /* A UTF-16 unit is at most 3 bytes of the input page. */
+    DWORD room = length >= 3 ? length / 3 : length;
+    WCHAR *wide = malloc((room + 1) * sizeof(WCHAR));
+    size_t bytes = 0;
+    BOOL ok = wide ? k32_ReadConsoleW(handle, wide, room, got, control)
+                   : win32_fail(ERROR_NOT_ENOUGH_MEMORY);
+    if (ok && *got)
+        win32_from_wide(input_page, false, wide, *got, buffer, length, '?', NULL, &bytes);
+    free(wide);
+    *got = (DWORD)bytes;
+    return ok;
+}
+
+/* ---- title and cursor
+ * ---------------------------------------------------------------------------- */
+
+static pthread_mutex_t title_lock = PTHREAD_MUTEX_INITIALIZER;
+static WCHAR *title; /* NULL = what the process parameters say */
+
+static BOOL set_title(const WCHAR *text)
+{
+    WCHAR *copy = win32_wdup(text, SIZE_MAX);
+    char *utf8 = win32_utf8_of_wide(text, SIZE_MAX);
+    if (!copy || !utf8) {
+        free(copy);
+        free(utf8);
+        return win32_fail(ERROR_NOT_ENOUGH_MEMORY);
+    }
+    pthread_mutex_lock(&title_lock);
+    WCHAR *old = title;
+    title = copy;
+    pthread_mutex_unlock(&title_lock);
+    free(old);
+    /* Control characters would end the terminal's escape sequence early. */
+    for (char *c = utf8; *c; c++)
+        *c = (uint8_t)*c < 0x20 || *c == 0x7F ? ' ' : *c;
+    if (isatty(STDOUT_FILENO))
+        dprintf(STDOUT_FILENO, "\033]0;%s\007", utf8);
+    free(utf8);
+    return TRUE;
+}
+
+static BOOL WINAPI_DEF k32_SetConsoleTitleW(const WCHAR *text)
+{
+    return set_title(text);
+}
+
+static BOOL WINAPI_DEF k32_SetConsoleTitleA(const char *text)
+{
+    WCHAR *wide;
+    BOOL ok = win32_widen(text, &wide) && set_title(wide);
+    free(wide);
+    return ok;
+}
+
+static WCHAR *copy_title(void)
+{
+    pthread_mutex_lock(&title_lock);
+    WCHAR *copy =
+        win32_wdup(title ? title : ke_peb()->ProcessParameters->WindowTitle.Buffer, SIZE_MAX);
+    pthread_mutex_unlock(&title_lock);
+    return copy;
+}
+
+/* The title is cut to the buffer; the result is its whole length. */
+static DWORD WINAPI_DEF k32_GetConsoleTitleW(WCHAR *buffer, DWORD size)
+{
+    WCHAR *copy = copy_title();
+    DWORD length = copy ? (DWORD)win32_wlen(copy) : 0;
+    if (copy && size)
+        win32_return_wide(copy, length < size ? length : size - 1, buffer, size);
+    free(copy);
+    return length;
+}
+
+static DWORD WINAPI_DEF k32_GetConsoleTitleA(char *buffer, DWORD size)
+{
+    WCHAR *copy = copy_title();
+    DWORD length = copy ? (DWORD)win32_wlen(copy) : 0;
+    if (copy && size)
+        win32_return_ansi(copy, length < size ? length : size - 1, buffer, size);
+    free(copy);
+    return length;
+}
+
+struct cursor_info {
+    DWORD dwSize; /* percent of the cell */
+    BOOL bVisible;
+};
+
+static struct cursor_info cursor = {25, TRUE};
+
+static BOOL WINAPI_DEF k32_GetConsoleCursorInfo(HANDLE handle, struct cursor_info *out)
+{
+    struct win32_file *file = console_of(handle, 0);
+    if (!file)
+        return FALSE;
+    win32_file_put(file);
+    *out = cursor;
+    return TRUE;
+}
+
+static BOOL WINAPI_DEF k32_SetConsoleCursorInfo(HANDLE handle, const struct cursor_info *info)
+{
+    if (info->dwSize < 1 || info->dwSize > 100)
+        return win32_fail(ERROR_INVALID_PARAMETER);
+    if (!write_escape(handle, info->bVisible ? "\033[?25h" : "\033[?25l"))
+        return FALSE;
+    cursor = *info;
+    return TRUE;
+}
+
 const struct ldr_builtin_export kernel32_console_exports[] = {
+    LDR_FN(k32_, ReadConsoleA),
+    LDR_FN(k32_, SetConsoleTitleA),
+    LDR_FN(k32_, SetConsoleTitleW),
+    LDR_FN(k32_, GetConsoleTitleA),
+    LDR_FN(k32_, GetConsoleTitleW),
+    LDR_FN(k32_, GetConsoleCursorInfo),
+    LDR_FN(k32_, SetConsoleCursorInfo),
     LDR_FN(k32_, GetStdHandle),
     LDR_FN(k32_, SetStdHandle),
     LDR_FN(k32_, GetConsoleMode),

@@ -20,6 +20,9 @@
     X(file)                  \
     X(fileinfo)              \
     X(find)                  \
+    X(link)                  \
+    X(volume)                \
+    X(interlocked)           \
     X(path)                  \
     X(env)                   \
     X(thread)                \

@@ -3,11 +3,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "loader/ldr/path.h"
@@ -440,65 +440,27 @@ static DWORD WINAPI_DEF k32_GetFinalPathNameByHandleW(HANDLE handle, WCHAR *buff
     return result;
 }
 
-/* ---- volumes
- * ------------------------------------------------------------------------------------- */
-
-static BOOL volume_of(const WCHAR *root, struct statvfs *out)
+static DWORD WINAPI_DEF k32_GetFinalPathNameByHandleA(HANDLE handle, char *buffer, DWORD size,
+                                                      DWORD flags)
 {
-    char *path = NULL;
-    static const WCHAR here[] = {'.', 0};
-    if (!win32_result(win32_host_path(root ? root : here, true, &path)))
-        return FALSE;
-    int failed = statvfs(path, out);
-    free(path);
-    return failed ? win32_fail_errno(errno) : TRUE;
+    WCHAR wide[PATH_MAX];
+    DWORD length = k32_GetFinalPathNameByHandleW(handle, wide, PATH_MAX, flags);
+    if (length >= PATH_MAX)
+        return (DWORD)win32_fail(ERROR_FILENAME_EXCED_RANGE);
+    return length ? win32_return_path(wide, length, buffer, size) : 0;
 }
 
-static BOOL WINAPI_DEF k32_GetDiskFreeSpaceExW(const WCHAR *directory, uint64_t *available,
-                                               uint64_t *total, uint64_t *unused)
+/* Nothing here is compressed: the space a file takes on the disk. */
+static DWORD WINAPI_DEF k32_GetCompressedFileSizeW(const WCHAR *name, DWORD *high)
 {
-    struct statvfs fs;
-    if (!volume_of(directory, &fs))
-        return FALSE;
-    if (available)
-        *available = (uint64_t)fs.f_bavail * fs.f_frsize;
-    if (total)
-        *total = (uint64_t)fs.f_blocks * fs.f_frsize;
-    if (unused)
-        *unused = (uint64_t)fs.f_bfree * fs.f_frsize;
-    return TRUE;
-}
-
-static BOOL WINAPI_DEF k32_GetDiskFreeSpaceExA(const char *directory, uint64_t *available,
-                                               uint64_t *total, uint64_t *unused)
-{
-    WCHAR *wide;
-    BOOL ok = win32_widen_path(directory, &wide) &&
-              k32_GetDiskFreeSpaceExW(wide, available, total, unused);
-    free(wide);
-    return ok;
-}
-
-/* Both drives show the same root, a fixed disk. */
-static DWORD WINAPI_DEF k32_GetLogicalDrives(void)
-{
-    return 1u << ('C' - 'A') | 1u << ('Z' - 'A');
-}
-
-static UINT drive_type(WCHAR letter)
-{
-    WCHAR upper = letter & ~0x20;
-    return upper == 'C' || upper == 'Z' ? 3 : 1; /* DRIVE_FIXED, DRIVE_NO_ROOT_DIR */
-}
-
-static UINT WINAPI_DEF k32_GetDriveTypeW(const WCHAR *root)
-{
-    return root ? drive_type(root[0]) : 3;
-}
-
-static UINT WINAPI_DEF k32_GetDriveTypeA(const char *root)
-{
-    return root ? drive_type((WCHAR)root[0]) : 3;
+    struct win32_file_info info;
+    if (!win32_result(info_by_name(name, &info)))
+        return 0xFFFFFFFF; /* INVALID_FILE_SIZE */
+    if (high)
+        *high = (DWORD)(info.allocation >> 32);
+    if ((DWORD)info.allocation == 0xFFFFFFFF)
+        ke_set_last_error(ERROR_SUCCESS);
+    return (DWORD)info.allocation;
 }
 
 const struct ldr_builtin_export kernel32_fileinfo_exports[] = {
@@ -513,12 +475,9 @@ const struct ldr_builtin_export kernel32_fileinfo_exports[] = {
     LDR_FN(k32_, SetFileInformationByHandle),
     LDR_FN(k32_, GetFileTime),
     LDR_FN(k32_, SetFileTime),
+    LDR_FN(k32_, GetFinalPathNameByHandleA),
     LDR_FN(k32_, GetFinalPathNameByHandleW),
-    LDR_FN(k32_, GetDiskFreeSpaceExA),
-    LDR_FN(k32_, GetDiskFreeSpaceExW),
-    LDR_FN(k32_, GetLogicalDrives),
-    LDR_FN(k32_, GetDriveTypeA),
-    LDR_FN(k32_, GetDriveTypeW),
+    LDR_FN(k32_, GetCompressedFileSizeW),
 };
 const size_t kernel32_fileinfo_count =
     sizeof(kernel32_fileinfo_exports) / sizeof(*kernel32_fileinfo_exports);

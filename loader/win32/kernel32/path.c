@@ -460,17 +460,6 @@ static BOOL WINAPI_DEF k32_MoveFileExA(const char *from, const char *to, DWORD f
     return with_two_a(from, to, flags, move_file);
 }
 
-static BOOL WINAPI_DEF k32_CreateHardLinkW(const WCHAR *name, const WCHAR *existing, void *security)
-{
-    char *from, *to;
-    nt_status status = two_paths(existing, name, &from, &to);
-    if (nt_ok(status) && link(from, to) < 0)
-        status = win32_status_of_errno(errno);
-    free(from);
-    free(to);
-    return win32_result(status);
-}
-
 const struct ldr_builtin_export kernel32_path_exports[] = {
     LDR_FN(k32_, GetFullPathNameA),
     LDR_FN(k32_, GetFullPathNameW),
@@ -505,6 +494,5 @@ const struct ldr_builtin_export kernel32_path_exports[] = {
     LDR_FN(k32_, MoveFileW),
     LDR_FN(k32_, MoveFileExA),
     LDR_FN(k32_, MoveFileExW),
-    LDR_FN(k32_, CreateHardLinkW),
 };
 const size_t kernel32_path_count = sizeof(kernel32_path_exports) / sizeof(*kernel32_path_exports);
