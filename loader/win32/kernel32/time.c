@@ -288,7 +288,7 @@ static DWORD fill_zone(struct time_zone *out)
     tzset();
     win32_systemtime_of_ticks(ticks, &now);
     size_t count = find_transitions(now.wYear, changes);
-    bool daylight = is_daylight(ticks);
+    bool summer_now = is_daylight(ticks);
     long standard = offset_at(ticks), summer = standard;
     for (size_t i = 0; i < count; i++) {
         standard = changes[i].to_daylight ? changes[i].before : changes[i].after;
@@ -304,7 +304,7 @@ static DWORD fill_zone(struct time_zone *out)
     if (count != 2)
         return TIME_ZONE_ID_UNKNOWN; /* no daylight saving time */
     out->DaylightBias = (LONG)((standard - summer) / 60);
-    return daylight ? TIME_ZONE_ID_DAYLIGHT : TIME_ZONE_ID_STANDARD;
+    return summer_now ? TIME_ZONE_ID_DAYLIGHT : TIME_ZONE_ID_STANDARD;
 }
 
 static DWORD WINAPI_DEF k32_GetTimeZoneInformation(struct time_zone *out)
