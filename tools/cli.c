@@ -70,18 +70,33 @@ static error_t parse_own(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* NULL-terminated, "peldr" in front as execv() wants it. */
+static char **copy_args(int argc, char **argv)
+{
+    char **copy = calloc((size_t)argc + 2, sizeof *copy);
+    if (!copy || !(copy[0] = strdup("peldr")))
+        exit(cli_fail("not enough memory"));
+    for (int i = 0; i < argc; i++)
+        if (!(copy[i + 1] = strdup(argv[i])))
+            exit(cli_fail("not enough memory"));
+    return copy;
+}
+
 void cli_parse(const struct cli_spec *spec, int argc, char **argv, struct cli *cli, void *own)
 {
     static const struct argp common = {common_options, parse_common, NULL, NULL, NULL, NULL, NULL};
     const struct argp_child children[] = {{&common, 0, NULL, 0}, {0}};
     const struct argp argp = {spec->options, parse_own, spec->args_doc, spec->doc, children,
                               NULL,          NULL};
+    static char **args, **original; /* one command line a process: they live as long as it */
     struct parse parse = {spec, cli, own};
     char name[64];
 
-    *cli = (struct cli){.args = calloc((size_t)argc + 1, sizeof *cli->args)};
-    if (!cli->args)
+    args = calloc((size_t)argc + 1, sizeof *args);
+    original = copy_args(argc, argv);
+    if (!args)
         exit(cli_fail("not enough memory"));
+    *cli = (struct cli){.args = args, .original = original};
     snprintf(name, sizeof name, "peldr %s", argv[0]);
     argv[0] = name;
     argp_err_exit_status = CLI_USAGE;

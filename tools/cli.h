@@ -37,6 +37,7 @@ struct cli {
     bool json;
     int count;
     char **args;
+    char **original; /* the whole command line as it came; argp reorders and cuts its own */
 };
 
 /* Parses; does not return after a usage error (exit status 2) or --help. */
@@ -63,13 +64,11 @@ struct cli_file {
 bool cli_file_open(const char *path, struct cli_file *out);
 void cli_file_close(struct cli_file *file);
 
-/* The arguments as they came, for cli_hand_over(): argp reorders its own. Lives until exit. */
-char **cli_copy_args(int argc, char **argv);
 /*
  * PE32 code needs a 32-bit process and PE32+ code a 64-bit one: when `path` holds the other kind,
  * replaces this process by the sibling command (peldr32 or peldr) with the same arguments. Returns
  * when this one is right; exits when the sibling is not installed.
  */
-void cli_hand_over(const char *path, int argc, char **argv);
+void cli_hand_over(const char *path, const struct cli *cli);
 
 #endif

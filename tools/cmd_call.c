@@ -361,10 +361,9 @@ int cmd_call(int argc, char **argv)
     struct argument args[SIGNATURE_MAX_ARGS] = {0};
     char why[256];
     int status = CLI_USAGE;
-    char **original = cli_copy_args(argc, argv);
 
     cli_parse(&spec, argc, argv, &cli, NULL);
-    cli_hand_over(cli.args[0], argc, original);
+    cli_hand_over(cli.args[0], &cli);
     if (!signature_parse(cli.args[1], &signature, why, sizeof why))
         fprintf(stderr, "peldr call: signature: %s\n", why);
     else if (read_arguments(&signature, &cli, args))

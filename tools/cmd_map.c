@@ -195,9 +195,8 @@ int cmd_map(int argc, char **argv)
     struct map_options o = {0};
     struct cli cli;
 
-    char **original = cli_copy_args(argc, argv);
     cli_parse(&spec, argc, argv, &cli, &o);
     if (o.run_init)
-        cli_hand_over(cli.args[0], argc, original);
+        cli_hand_over(cli.args[0], &cli);
     return doc_show(map_json(cli.args[0], &o), cli.json, map_print);
 }

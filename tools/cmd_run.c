@@ -20,10 +20,9 @@ int cmd_run(int argc, char **argv)
         .max_args = -1};
     struct cli cli;
     peldr_module *exe;
-    char **original = cli_copy_args(argc, argv);
 
     cli_parse(&spec, argc, argv, &cli, NULL);
-    cli_hand_over(cli.args[0], argc, original);
+    cli_hand_over(cli.args[0], &cli);
     exe = peldr_open(cli.args[0], PELDR_EXE);
     if (!exe)
         return cli_fail("%s", peldr_error());

@@ -82,20 +82,7 @@ static bool is_for_sibling(const char *path)
            image.h.machine == other;
 }
 
-char **cli_copy_args(int argc, char **argv)
-{
-    char **copy = calloc((size_t)argc + 1, sizeof *copy);
-    if (!copy)
-        exit(cli_fail("not enough memory"));
-    for (int i = 0; i < argc; i++) {
-        copy[i] = strdup(argv[i]); /* options are cut in place while they are parsed */
-        if (!copy[i])
-            exit(cli_fail("not enough memory"));
-    }
-    return copy;
-}
-
-void cli_hand_over(const char *path, int argc, char **argv)
+void cli_hand_over(const char *path, const struct cli *cli)
 {
     const char *sibling = sizeof(void *) == 8 ? "peldr32" : "peldr";
     char self[PATH_MAX];
@@ -104,14 +91,9 @@ void cli_hand_over(const char *path, int argc, char **argv)
         return;
     n = readlink("/proc/self/exe", self, sizeof self - sizeof "/peldr32");
     if (n > 0) {
-        char **args = calloc((size_t)argc + 2, sizeof *args);
         self[n] = '\0';
         strcpy(strrchr(self, '/') + 1, sibling);
-        if (args) {
-            args[0] = self;
-            memcpy(args + 1, argv, (size_t)argc * sizeof *args);
-            execv(self, args);
-        }
+        execv(self, cli->original);
     }
     exit(cli_fail("%s is a %s image and needs %s beside this command (%s: %s)", path,
                   sizeof(void *) == 8 ? "32-bit (PE32)" : "64-bit (PE32+)", sibling, self,
