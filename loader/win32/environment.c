@@ -106,8 +106,8 @@ static bool append_defaults(struct list *list)
     static const struct {
         const char *name, *value;
     } fixed[] = {
-        {"SystemRoot", "C:\\windows"},
-        {"windir", "C:\\windows"},
+        {"SystemRoot", "C:\\Windows"},
+        {"windir", "C:\\Windows"},
         {"SystemDrive", "C:"},
         {"OS", "Windows_NT"},
         {"PATHEXT", ".COM;.EXE"},

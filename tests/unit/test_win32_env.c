@@ -53,6 +53,8 @@ static void test_host_variables_are_there(void **state)
     assert_string_equal(buffer, "from the host");
     assert_int_equal(GetEnvironmentVariableA("peldr_test", buffer, 64), 13); /* without case */
     assert_int_equal(GetEnvironmentVariableA("SystemRoot", buffer, 64), 10);
+    assert_string_equal(buffer,
+                        "C:\\Windows"); /* as modules' paths and KUSER_SHARED_DATA have it */
     /* PATH is a list of Windows directories. */
     assert_int_not_equal(GetEnvironmentVariableA("PATH", buffer, 64), 0);
     assert_string_equal(buffer, "Z:\\usr\\bin;Z:\\bin");

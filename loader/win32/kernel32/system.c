@@ -369,8 +369,8 @@ static UINT return_ascii_a(const char *text, char *buffer, UINT size)
     return (UINT)(length < size ? length : length + 1);
 }
 
-#define WINDOWS_DIRECTORY "C:\\windows"
-#define SYSTEM_DIRECTORY  "C:\\windows\\system32"
+#define WINDOWS_DIRECTORY "C:\\Windows"
+#define SYSTEM_DIRECTORY  "C:\\Windows\\System32"
 
 static UINT WINAPI_DEF k32_GetSystemDirectoryW(WCHAR *buffer, UINT size)
 {
