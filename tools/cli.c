@@ -70,6 +70,18 @@ static error_t parse_own(int key, char *arg, struct argp_state *state)
     }
 }
 
+/* One command line a process; an image's code may end the process at any time, so exit() frees it.
+ */
+static char **kept_args, **kept_original;
+
+static void release(void)
+{
+    for (char **p = kept_original; p && *p; p++)
+        free(*p);
+    free(kept_original);
+    free(kept_args);
+}
+
 /* NULL-terminated, "peldr" in front as execv() wants it. */
 static char **copy_args(int argc, char **argv)
 {
@@ -88,15 +100,14 @@ void cli_parse(const struct cli_spec *spec, int argc, char **argv, struct cli *c
     const struct argp_child children[] = {{&common, 0, NULL, 0}, {0}};
     const struct argp argp = {spec->options, parse_own, spec->args_doc, spec->doc, children,
                               NULL,          NULL};
-    static char **args, **original; /* one command line a process: they live as long as it */
     struct parse parse = {spec, cli, own};
     char name[64];
 
-    args = calloc((size_t)argc + 1, sizeof *args);
-    original = copy_args(argc, argv);
-    if (!args)
+    kept_args = calloc((size_t)argc + 1, sizeof *kept_args);
+    kept_original = copy_args(argc, argv);
+    if (!kept_args || atexit(release) != 0)
         exit(cli_fail("not enough memory"));
-    *cli = (struct cli){.args = args, .original = original};
+    *cli = (struct cli){.args = kept_args, .original = kept_original};
     snprintf(name, sizeof name, "peldr %s", argv[0]);
     argv[0] = name;
     argp_err_exit_status = CLI_USAGE;
