@@ -107,6 +107,17 @@ const struct ldr_builtin *ldr_builtin_find(const char *name)
     return entry ? entry->builtin : NULL;
 }
 
+bool ldr_builtin_is_trap(const struct ldr_builtin *builtin, const char *name)
+{
+    for (size_t i = 0; i < builtin->family_count; i++) {
+        const struct ldr_builtin_family *family = &builtin->families[i];
+        for (size_t k = 0; k < family->count; k++)
+            if (family->exports[k].name && strcmp(family->exports[k].name, name) == 0)
+                return family->exports[k].kind == LDR_EXPORT_TRAP;
+    }
+    return true; /* it is exported, so it is on the list of names */
+}
+
 const struct ldr_builtin *ldr_builtin_next(const struct ldr_builtin *builtin)
 {
     ldr_lock();

@@ -27,6 +27,9 @@ nt_status ldr_builtin_image(const struct ldr_builtin *builtin, uint8_t **bytes, 
                             struct pe_error *err);
 /* After mapping, before anyone uses it: fills the locations of the DATA exports. */
 void ldr_builtin_bind(const struct ldr_builtin *builtin, const struct pe_image *mapped);
+/* True for a name that Windows exports and the builtin has no function for: its export is a trap.
+ */
+bool ldr_builtin_is_trap(const struct ldr_builtin *builtin, const char *name);
 /* Where the traps of every image end: calls the trap handler, which does not return. */
 void WINCDECL_DEF ldr_builtin_trap(const char *module, const char *name) __attribute__((noreturn));
 

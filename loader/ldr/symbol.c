@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader/ldr/builtin_image.h"
 #include "loader/ldr/load.h"
 #include "loader/ldr/locate.h"
 #include "pe/exports.h"
@@ -120,6 +121,17 @@ static nt_status bind_and_initialize(struct ldr_module *module, struct ldr_want 
     return status;
 }
 
+/*
+ * A static import of a function that is not written yet binds to its trap (design, decision 9). Who
+ * asks for it at run time has a way to go on without, so the honest answer is that it is not there.
+ */
+static bool is_unwritten(const struct ldr_module *module, const struct ldr_want *want)
+{
+    struct pe_export found;
+    return module->builtin && want->name.ptr && look_up(module, want, &found) &&
+           !found.forwarder.ptr && ldr_builtin_is_trap(module->builtin, want->name.ptr);
+}
+
 nt_status ldr_symbol(struct ldr_module *module, const char *name, uint16_t ordinal,
                      uint64_t *address, struct pe_error *err)
 {
@@ -131,6 +143,8 @@ nt_status ldr_symbol(struct ldr_module *module, const char *name, uint16_t ordin
         status = pe_fail(err, STATUS_INVALID_HANDLE, "%p is no loaded module", (void *)module);
     } else if (module->kind == LDR_KIND_DATA) {
         status = not_found(module, &want, "is loaded as data and has no", err);
+    } else if (is_unwritten(module, &want)) {
+        status = not_found(module, &want, "has no implementation yet of", err);
     } else if (module->kind == LDR_KIND_PRIVATE) {
         status = ldr_bind(NULL, module, want, address, &forwarded, err);
     } else {

@@ -16,6 +16,7 @@
 #include "loader/win32/errors.h"
 #include "loader/win32/heap.h"
 #include "loader/win32/smalldlls.h"
+#include "pe/exports.h"
 #include "tests/unit/builtin_fn.h"
 #include "tests/unit/wide.h"
 
@@ -275,6 +276,17 @@ static uint64_t by_name(struct ldr_module *module, const char *name)
     return address;
 }
 
+/* As the export directory has it, traps too, which ldr_symbol() does not give by name. */
+static uint64_t in_directory(struct ldr_module *module, const char *name)
+{
+    struct pe_exports exports;
+    struct pe_export found;
+    assert_true(pe_exports_open(ldr_module_image(module), &exports));
+    assert_true(
+        pe_export_by_name(&exports, (struct pe_str){name, (uint32_t)strlen(name)}, 0, &found));
+    return ldr_module_base(module) + found.rva;
+}
+
 /* Programs import Winsock 1.1 by ordinal, functions that are traps among them. */
 static void winsock_keeps_its_ordinals(void **state)
 {
@@ -284,8 +296,8 @@ static void winsock_keeps_its_ordinals(void **state)
     assert_int_equal(ldr_load(&options, &module, NULL), STATUS_SUCCESS);
     assert_int_equal(by_ordinal(module, 115), by_name(module, "WSAStartup"));
     assert_int_equal(by_ordinal(module, 9), by_name(module, "htons"));
-    assert_int_equal(by_ordinal(module, 23), by_name(module, "socket"));
-    assert_int_equal(by_ordinal(module, 151), by_name(module, "__WSAFDIsSet"));
+    assert_int_equal(by_ordinal(module, 23), in_directory(module, "socket"));
+    assert_int_equal(by_ordinal(module, 151), in_directory(module, "__WSAFDIsSet"));
 }
 
 int main(void)

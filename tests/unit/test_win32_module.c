@@ -87,6 +87,15 @@ static void api_sets_stand_for_their_host(void **state)
     assert_non_null(GetProcAddress(set, "RegOpenKeyExW"));
 }
 
+/* On Windows's list, but not written: who asks at run time hears that it is not there. */
+static void unwritten_functions_are_not_found(void **state)
+{
+    HMODULE kernel32 = GetModuleHandleA("kernel32");
+    assert_null(GetProcAddress(kernel32, "CreateIoCompletionPort"));
+    assert_int_equal(ke_last_error(), 127); /* ERROR_PROC_NOT_FOUND */
+    assert_non_null(GetProcAddress(kernel32, "CreateFileW"));
+}
+
 static void missing_modules_set_the_last_error(void **state)
 {
     assert_null(LoadLibraryA("no-such-library"));
@@ -190,6 +199,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(system_modules_have_one_handle),
         cmocka_unit_test(api_sets_stand_for_their_host),
+        cmocka_unit_test(unwritten_functions_are_not_found),
         cmocka_unit_test(missing_modules_set_the_last_error),
         cmocka_unit_test(functions_are_found_by_name_and_ordinal),
         cmocka_unit_test(get_module_handle_ex_checks_its_flags),
