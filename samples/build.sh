@@ -17,8 +17,15 @@ gcc=$triple-w64-mingw32-gcc
 # Below 2 GiB in both word sizes: AddressSanitizer's shadow leaves these addresses free.
 fixed_base=0x61000000 other_base=0x62000000
 mkdir -p "$out"
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+src=$(cd "$src" && pwd) out=$(cd "$out" && pwd)
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+
+# The tools with Microsoft's syntax take an absolute path for an option: llvm-rc reads /check/... as /C.
+# So every file they are given is named relative to the scratch directory.
+ln -s "$src" "$scratch/src"
+cd "$scratch"
+src=src work=.
 
 # An import library from a .def file; each linker wants its own toolchain's.
 implib() { # DEF LIB
