@@ -47,18 +47,6 @@ static bool mend_missing_teb(ucontext_t *context)
     return true;
 }
 
-/* An entry point that the loader called has its handler around it: the load fails, not the host. */
-static bool leave_entry_point(const siginfo_t *info, ucontext_t *context)
-{
-    uintptr_t ip = get_register(context, REGISTER_IP), sp;
-    bool wild_jump = ip == (uintptr_t)info->si_addr;
-    if ((!wild_jump && !ke_in_image(ip)) || !ldr_gate_abandon(STATUS_ACCESS_VIOLATION, &ip, &sp))
-        return false;
-    context->uc_mcontext.gregs[REGISTER_IP] = (greg_t)ip;
-    context->uc_mcontext.gregs[REGISTER_SP] = (greg_t)sp;
-    return true;
-}
-
 static void report(const siginfo_t *info, const ucontext_t *context)
 {
     struct ke_text text = {.length = 0};
@@ -92,8 +80,8 @@ static void on_fault(int number, siginfo_t *info, void *opaque)
 {
     ucontext_t *context = opaque;
     bool write = get_register(context, REG_ERR) & 2;
-    if (info->si_code > 0 && (ke_kuser_fault((uintptr_t)info->si_addr, write) ||
-                              mend_missing_teb(context) || leave_entry_point(info, context)))
+    if (info->si_code > 0 &&
+        (ke_kuser_fault((uintptr_t)info->si_addr, write) || mend_missing_teb(context)))
         return;
     if (previous.sa_flags & SA_SIGINFO) {
         previous.sa_sigaction(number, info, opaque);

@@ -14,8 +14,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "loader/ke/exception.h"
 #include "loader/ke/futex.h"
 #include "loader/ke/process.h"
+#include "loader/ldr/gate.h"
 
 /* glibc's functions are used to more stack than Windows promises its own. */
 #define STACK_MIN     (256u * 1024)
@@ -84,8 +86,9 @@ static void *thread_main(void *argument)
     if (nt_ok(status)) {
         ke_thread_enter(NULL);
         set_x87_precision();
-        uint32_t code = ke_gate_enter(start.routine, start.parameter, &thread->gate);
-        set_exit_code(thread, code);
+        struct ldr_gate gate = {.kind = LDR_GATE_THREAD};
+        set_exit_code(thread, (uint32_t)ldr_gate_run(&gate, (uintptr_t)start.routine,
+                                                     (uintptr_t)start.parameter, 0, 0));
         ke_thread_leave();
     } else {
         ob_wait_lock();
@@ -223,11 +226,9 @@ struct ob_object *ke_thread_by_id(uint32_t id)
 uint32_t ke_run(ke_thread_start start, void *parameter)
 {
     ke_teb();
-    struct ke_thread *thread = ke_current;
-    void *outer = thread->gate;
-    uint32_t code = ke_gate_enter(start, parameter, &thread->gate);
-    thread->gate = outer;
-    if (!outer)
+    struct ldr_gate gate = {.kind = LDR_GATE_THREAD};
+    uint32_t code = (uint32_t)ldr_gate_run(&gate, (uintptr_t)start, (uintptr_t)parameter, 0, 0);
+    if (!ldr_gate_of_kind(LDR_GATE_THREAD))
         ke_live_threads_wait();
     return code;
 }
@@ -240,8 +241,11 @@ void ke_thread_exit(uint32_t code)
 {
     ke_teb();
     struct ke_thread *thread = ke_current;
-    if (thread->gate)
-        ke_gate_leave(thread->gate, code);
+    struct ldr_gate *gate = ldr_gate_of_kind(LDR_GATE_THREAD);
+    if (gate) {
+        ke_unwind_chain(gate->low);
+        ldr_gate_leave(gate, code);
+    }
     set_exit_code(thread, code);
     uint32_t id = thread->object->id;
     ke_thread_leave();

@@ -32,7 +32,6 @@ struct ke_thread {
     struct ldr_thread loader;
     struct ke_thread *next, *prev;   /* under the list lock */
     struct ke_thread_object *object; /* owns a reference */
-    void *gate;                      /* the gate's stack pointer; NULL: a thread of the host */
     bool entered;                    /* DLL_THREAD_ATTACH was sent */
 };
 
@@ -59,13 +58,5 @@ uint16_t ke_segment_selector(void); /* what %fs holds on an attached thread */
 
 /* Image threads that have not ended. */
 void ke_live_threads_wait(void);
-
-/*
- * Runs `start(parameter)` in Windows's convention with the callee-saved registers kept, and stores
- * the stack pointer that ke_gate_leave() needs to come back from anywhere below: no unwinder has to
- * understand the image's frames.
- */
-uint32_t ke_gate_enter(ke_thread_start start, void *parameter, void **gate);
-void ke_gate_leave(void *gate, uint32_t code) __attribute__((noreturn));
 
 #endif

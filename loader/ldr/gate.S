@@ -1,10 +1,10 @@
 /*
  * The assembly half of the gate (gate.h), for x86-64 and i386.
  *
- * ldr_gate_enter(frame, function, a, b, c, from) saves the registers that the host's convention
- * preserves into the frame, leaves some slack on the stack, so that a stack pointer that comes back a
- * little too high still points to memory that nobody needs, and calls with the return address `from`.
- * On return nothing but the thread pointer is trusted.
+ * ldr_gate_enter(gate, function, a, b, c, from) saves the registers that the host's convention
+ * preserves into the record, leaves some slack on the stack, so that a stack pointer that comes back
+ * a little too high still points to memory that nobody needs, and calls with the return address
+ * `from`. On return nothing but the thread pointer is trusted.
  */
 #define SLACK 512
 
@@ -34,8 +34,12 @@ ldr_gate_enter:
     movq    %rax, %rdx              /* b; c is in %r8 already */
     subq    $SLACK, %rsp
     andq    $-16, %rsp
+    movq    96(%rdi), %rax          /* gate->stack */
+    testq   %rax, %rax
+    cmovnzq %rax, %rsp
     subq    $32, %rsp               /* the home space of the four register arguments */
     pushq   %r9                     /* the return address */
+    movq    %rsp, 64(%rdi)          /* gate->low */
     jmp     *%rsi
 ldr_gate_return:
     movq    ldr_gate_frame@gottpoff(%rip), %rcx
@@ -61,19 +65,22 @@ ldr_gate_return:
     movl    %edi, 16(%eax)
     stmxcsr 20(%eax)
     fnstcw  24(%eax)
-    movl    8(%esp), %eax
+    movl    8(%esp), %ebx           /* the function */
     movl    12(%esp), %ecx          /* a */
     movl    16(%esp), %edx          /* b */
     movl    20(%esp), %esi          /* c */
     movl    24(%esp), %edi          /* the return address */
     subl    $SLACK, %esp
     andl    $-16, %esp
+    cmpl    $0, 52(%eax)            /* gate->stack */
+    cmovnel 52(%eax), %esp
     subl    $4, %esp                /* 16-byte alignment at the call */
     pushl   %esi
     pushl   %edx
     pushl   %ecx
     pushl   %edi
-    jmp     *%eax
+    movl    %esp, 32(%eax)          /* gate->low */
+    jmp     *%ebx
 ldr_gate_return:
     call    1f                      /* at worst this writes into the slack */
 1:  popl    %ecx
@@ -94,14 +101,16 @@ ldr_gate_return:
     .cfi_endproc
     .size   ldr_gate_enter, . - ldr_gate_enter
 
-/* ldr_gate_jump(sp): the way to ldr_gate_return without returning from image code. */
+/* ldr_gate_jump(sp, value): the way to ldr_gate_return without returning from image code. */
     .globl  ldr_gate_jump
     .hidden ldr_gate_jump
     .type   ldr_gate_jump, @function
 ldr_gate_jump:
 #if defined(__x86_64__)
+    movq    %rsi, %rax
     movq    %rdi, %rsp
 #else
+    movl    8(%esp), %eax
     movl    4(%esp), %esp
 #endif
     jmp     ldr_gate_return

@@ -12,6 +12,7 @@
 
 #include "loader/ldr/builtin_image.h"
 #include "loader/ldr/entry.h"
+#include "loader/ldr/imagemap.h"
 
 /* ---- machine ---- */
 
@@ -183,6 +184,9 @@ nt_status ldr_map_image(const struct ldr_source *source, enum ldr_kind kind, uin
     }
     if (nt_ok(status) && kind == LDR_KIND_IMAGE) {
         status = ldr_entry_create(module, &module->entry, err);
+    }
+    if (nt_ok(status) && kind == LDR_KIND_IMAGE) {
+        status = ldr_image_add(module, err);
     }
     mm_section_unref(section);
     if (!nt_ok(status)) {

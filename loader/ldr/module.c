@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "loader/ldr/entry.h"
+#include "loader/ldr/imagemap.h"
 #include "loader/ldr/path.h"
 #include "loader/ldr/search.h"
 #include "loader/ldr/tls.h"
@@ -96,6 +97,9 @@ void ldr_module_destroy(struct ldr_module *module)
     ldr_link_remove(&module->init);
     ldr_tls_detach(module);
     ldr_entry_destroy(module->entry);
+    if (module->view && module->kind == LDR_KIND_IMAGE) {
+        ldr_image_remove((uintptr_t)mm_view_base(module->view));
+    }
     mm_view_unmap(module->view);
     ob_backing_close(module->backing);
     if (module->data_file.data) {

@@ -149,7 +149,7 @@ static void raise_to_filter(void)
 
 static void continue_noncontinuable(void)
 {
-    ke_add_vectored(1, (void *)second_handler, false);
+    ke_set_unhandled_filter((void *)filter_continue);
     ke_raise(0xE0000012, KE_EXCEPTION_NONCONTINUABLE, 0, NULL);
 }
 

@@ -114,66 +114,75 @@ static void calls_nest(void **state)
     assert_int_equal(ldr_gate_call((uintptr_t)nested, 50, 0, 0), 50);
 }
 
-/* ---- exceptions ---- */
+/* ---- leaving from below ---- */
 
-static void on_segv(int number, siginfo_t *info, void *opaque)
+static uintptr_t WINAPI_DEF leaves(uintptr_t kind, uintptr_t value, uintptr_t c)
 {
-    ucontext_t *context = opaque;
-    uintptr_t pc, sp;
-    if (!ldr_gate_abandon(0xC0000005, &pc, &sp))
-        abort();
-#if defined(__x86_64__)
-    context->uc_mcontext.gregs[REG_RIP] = (greg_t)pc;
-    context->uc_mcontext.gregs[REG_RSP] = (greg_t)sp;
-#else
-    context->uc_mcontext.gregs[REG_EIP] = (greg_t)pc;
-    context->uc_mcontext.gregs[REG_ESP] = (greg_t)sp;
-#endif
+    struct ldr_gate *gate = ldr_gate_of_kind((enum ldr_gate_kind)kind);
+    gate->exception = 0xE0000001;
+    ldr_gate_leave(gate, value);
 }
 
-static uintptr_t WINAPI_DEF faults(uintptr_t address, uintptr_t b, uintptr_t c)
+/* Through another gate, which is abandoned as well. */
+static uintptr_t WINAPI_DEF leaves_two(uintptr_t kind, uintptr_t value, uintptr_t c)
 {
-    *(volatile int *)address = 1;
-    return 1;
+    return ldr_gate_call((uintptr_t)leaves, kind, value, 0) + 1000;
 }
 
-static void a_fault_ends_the_call(void **state)
+static void a_call_is_ended_from_below(void **state)
 {
-    struct sigaction action = {.sa_sigaction = on_segv, .sa_flags = SA_SIGINFO}, old;
     uintptr_t value;
     uint32_t exception;
-    sigaction(SIGSEGV, &action, &old);
     for (int i = 0; i < 3; i++) {
-        assert_false(ldr_gate_try((uintptr_t)faults, 8, 0, 0, &value, &exception));
-        assert_int_equal(exception, 0xC0000005);
+        assert_false(ldr_gate_try((uintptr_t)leaves, LDR_GATE_GUARD, 5, 0, &value, &exception));
+        assert_int_equal(exception, 0xE0000001);
+        assert_int_equal(value, 5);
+        assert_null(ldr_gate_current());
     }
-    sigaction(SIGSEGV, &old, NULL);
     assert_true(ldr_gate_try((uintptr_t)cleans_nothing, 1, 2, 3, &value, &exception));
     assert_int_equal(value, 123);
     assert_int_equal(exception, 0);
 }
 
-static uintptr_t WINAPI_DEF raises(uintptr_t a, uintptr_t b, uintptr_t c)
+static void an_outer_call_is_ended_with_the_inner_ones(void **state)
 {
-    ldr_gate_leave(0xE0000001);
-    return 7;
+    struct ldr_gate thread = {.kind = LDR_GATE_THREAD};
+    uintptr_t value = ldr_gate_run(&thread, (uintptr_t)leaves_two, LDR_GATE_THREAD, 77, 0);
+    assert_int_equal(value, 77);
+    assert_null(ldr_gate_current());
+    assert_null(ldr_gate_of_kind(LDR_GATE_THREAD));
 }
 
-/* The innermost gate decides: an unguarded one inside keeps the exception from the outer. */
-static uintptr_t WINAPI_DEF raises_inside(uintptr_t a, uintptr_t b, uintptr_t c)
+static uintptr_t WINAPI_DEF innermost(uintptr_t outer, uintptr_t b, uintptr_t c)
 {
-    return ldr_gate_call((uintptr_t)raises, 0, 0, 0);
+    struct ldr_gate *gate = ldr_gate_current();
+    assert_true(gate->low > (uintptr_t)__builtin_frame_address(0));
+    assert_ptr_equal(gate->outer, (void *)outer);
+    assert_ptr_equal(ldr_gate_of_kind(LDR_GATE_THREAD), (void *)outer);
+    return 1;
 }
 
-static void only_the_innermost_gate_is_left(void **state)
+static uintptr_t WINAPI_DEF calls_innermost(uintptr_t outer, uintptr_t b, uintptr_t c)
 {
-    uintptr_t value;
-    uint32_t exception;
-    assert_false(ldr_gate_try((uintptr_t)raises, 0, 0, 0, &value, &exception));
-    assert_int_equal(exception, 0xE0000001);
-    assert_true(ldr_gate_try((uintptr_t)raises_inside, 0, 0, 0, &value, &exception));
-    assert_int_equal(value, 7);
-    ldr_gate_leave(0xE0000002); /* no gate: nothing happens */
+    return ldr_gate_call((uintptr_t)innermost, outer, 0, 0);
+}
+
+static void gates_are_found_from_the_inside(void **state)
+{
+    struct ldr_gate thread = {.kind = LDR_GATE_THREAD};
+    assert_int_equal(ldr_gate_run(&thread, (uintptr_t)calls_innermost, (uintptr_t)&thread, 0, 0),
+                     1);
+}
+
+static void a_gate_may_bring_its_own_stack(void **state)
+{
+    static _Alignas(16) char stack[65536];
+    struct ldr_gate gate = {.kind = LDR_GATE_CALL, .stack = (uintptr_t)(stack + sizeof(stack))};
+    uintptr_t at = ldr_gate_run(&gate, (uintptr_t)image_stack, 0, 0, 0);
+    assert_in_range(at, (uintptr_t)stack + sizeof(stack) - 256, (uintptr_t)stack + sizeof(stack));
+    assert_int_equal(at % 16, sizeof(void *) == 8 ? 0 : 8);
+    gate.kind = LDR_GATE_THREAD;
+    assert_int_equal(ldr_gate_run(&gate, (uintptr_t)leaves, LDR_GATE_THREAD, 9, 0), 9);
 }
 
 int main(void)
@@ -183,8 +192,10 @@ int main(void)
         cmocka_unit_test(any_cleanup_of_arguments_is_tolerated),
         cmocka_unit_test(the_stack_is_aligned_for_image_code),
         cmocka_unit_test(calls_nest),
-        cmocka_unit_test(a_fault_ends_the_call),
-        cmocka_unit_test(only_the_innermost_gate_is_left),
+        cmocka_unit_test(a_call_is_ended_from_below),
+        cmocka_unit_test(an_outer_call_is_ended_with_the_inner_ones),
+        cmocka_unit_test(gates_are_found_from_the_inside),
+        cmocka_unit_test(a_gate_may_bring_its_own_stack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

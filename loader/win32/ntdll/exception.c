@@ -12,10 +12,8 @@
 
 static void WINAPI_DEF nt_RtlRaiseException(struct ke_exception_record *record)
 {
-    struct ke_context context = {0};
     record->ExceptionAddress = __builtin_return_address(0);
-    ke_capture_context(&context);
-    ke_dispatch_exception(record, &context);
+    ke_raise_record(record);
 }
 
 static void WINAPI_DEF nt_RtlRaiseStatus(nt_status status)
