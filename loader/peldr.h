@@ -103,6 +103,32 @@ PELDR_API int peldr_attach_thread(void);
  */
 PELDR_API int peldr_run(peldr_module *exe, int argc, char *const *argv);
 
+/* ---- exceptions --------------------------------------------------------------------------------
+ */
+
+/* An exception that code of an image raised and nobody handled (EXCEPTION_RECORD). */
+struct peldr_exception {
+    uint32_t code;  /* 0xC0000005 ... */
+    uint32_t flags; /* EXCEPTION_NONCONTINUABLE ... */
+    uint64_t address;
+    uint32_t parameter_count;
+    uint64_t parameters[15]; /* of an access violation: 0 read, 1 write or 8 execute; address */
+    const char *name;        /* "STATUS_ACCESS_VIOLATION", "" = unknown; lives for ever */
+    char where[128];         /* "zlib1.dll+0x1234 (0x...)" */
+};
+
+/*
+ * Calls `body` such that an exception which is raised by images that it calls, and which none of
+ * their handlers takes, ends the call instead of the process: like __try/__except around it. 0 =
+ * body returned; 1 = it was ended, and `*exception` says by what; -1 = this thread could not be set
+ * up, body was not called.
+ *
+ * Functions of the host between this one and the image are left as longjmp leaves them: they must
+ * hold no lock and own no memory at that moment. The image's own state is whatever it left behind.
+ */
+PELDR_API int peldr_call_guarded(void (*body)(void *user), void *user,
+                                 struct peldr_exception *exception);
+
 /* ---- modules of the host
  * ------------------------------------------------------------------------- */
 

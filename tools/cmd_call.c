@@ -264,7 +264,54 @@ static bool call(const struct signature *s, void *function, struct argument *arg
     return true;
 }
 
-static json_t *call_json(const struct cli *cli, const struct signature *s, struct argument *args)
+/* What the guarded body needs of the call. */
+struct attempt {
+    const struct signature *signature;
+    void *function;
+    struct argument *args;
+    void *result;
+    bool possible;
+};
+
+static void attempt_call(void *user)
+{
+    struct attempt *attempt = user;
+    attempt->possible = call(attempt->signature, attempt->function, attempt->args, attempt->result);
+}
+
+static json_t *exception_json(const struct peldr_exception *exception)
+{
+    json_t *o = json_object(), *parameters = json_array();
+    doc_set(o, "code", doc_format("0x%08x", exception->code));
+    doc_set(o, "name", doc_text(exception->name));
+    doc_set(o, "address", doc_format("0x%" PRIx64, exception->address));
+    doc_set(o, "where", doc_text(exception->where));
+    for (uint32_t i = 0; i < exception->parameter_count; i++)
+        json_array_append_new(parameters, doc_format("0x%" PRIx64, exception->parameters[i]));
+    doc_set(o, "parameters", parameters);
+    return o;
+}
+
+/* The call, guarded or not; false with the reason in the document. */
+static bool call_into(json_t *doc, struct attempt *attempt, bool guard)
+{
+    struct peldr_exception exception;
+    if (!guard) {
+        attempt_call(attempt);
+    } else if (peldr_call_guarded(attempt_call, attempt, &exception) == 1) {
+        doc_set(doc, "exception", exception_json(&exception));
+        doc_set(doc, "error",
+                doc_format("exception %s 0x%08x at %s", exception.name, exception.code,
+                           exception.where));
+        return false;
+    }
+    if (!attempt->possible)
+        doc_set(doc, "error", json_string("libffi cannot make this call"));
+    return attempt->possible;
+}
+
+static json_t *call_json(const struct cli *cli, const struct signature *s, struct argument *args,
+                         bool guard)
 {
     json_t *doc = doc_new("call", cli->args[0]);
     uint64_t result[2] = {0}; /* libffi widens small results to a register */
@@ -276,9 +323,7 @@ static json_t *call_json(const struct cli *cli, const struct signature *s, struc
     if (!function) {
         doc_set(doc, "status", json_string(peldr_status_name(peldr_error_status())));
         doc_set(doc, "error", doc_text(peldr_error()));
-    } else if (!call(s, function, args, result)) {
-        doc_set(doc, "error", json_string("libffi cannot make this call"));
-    } else {
+    } else if (call_into(doc, &(struct attempt){s, function, args, result, false}, guard)) {
         doc_set(doc, "function", doc_text(s->name));
         doc_set(doc, "result", value_json(&s->result, result));
         doc_set(doc, "outputs", outputs_json(s, args));
@@ -341,6 +386,20 @@ static bool read_arguments(const struct signature *s, const struct cli *cli, str
     return true;
 }
 
+static const struct argp_option options[] = {
+    {"guard", 'g', NULL, 0,
+     "Take an exception that the image does not handle as the result: report it, exit with 1", 0},
+    {0}};
+
+static error_t parse_option(int key, char *arg, struct argp_state *state, void *own)
+{
+    bool *guard = own;
+    if (key != 'g')
+        return ARGP_ERR_UNKNOWN;
+    *guard = true;
+    return 0;
+}
+
 int cmd_call(int argc, char **argv)
 {
     static const struct cli_spec spec = {
@@ -353,7 +412,10 @@ int cmd_call(int argc, char **argv)
             "printed afterwards). PE32 functions are cdecl unless stdcall stands in front.\v"
             "Examples:\n  peldr call zlib1.dll 'u32 crc32(u32, str, u32)' 0 hello 5\n"
             "  peldr call zlib1.dll 'i32 compress(buf:64, u32*, str, u32)' 64 aaaaaaaa 8\n"
-            "  peldr call user.dll 'stdcall u32 Add(u32, u32)' 2 3",
+            "  peldr call user.dll 'stdcall u32 Add(u32, u32)' 2 3\n"
+            "  peldr call --guard --json plugin.dll 'i32 run(str)' input",
+        .options = options,
+        .option = parse_option,
         .min_args = 2,
         .max_args = -1};
     struct cli cli;
@@ -361,13 +423,14 @@ int cmd_call(int argc, char **argv)
     struct argument args[SIGNATURE_MAX_ARGS] = {0};
     char why[256];
     int status = CLI_USAGE;
+    bool guard = false;
 
-    cli_parse(&spec, argc, argv, &cli, NULL);
+    cli_parse(&spec, argc, argv, &cli, &guard);
     cli_hand_over(cli.args[0], &cli);
     if (!signature_parse(cli.args[1], &signature, why, sizeof why))
         fprintf(stderr, "peldr call: signature: %s\n", why);
     else if (read_arguments(&signature, &cli, args))
-        status = doc_show(call_json(&cli, &signature, args), cli.json, call_print);
+        status = doc_show(call_json(&cli, &signature, args, guard), cli.json, call_print);
     for (int i = 0; i < SIGNATURE_MAX_ARGS; i++)
         free(args[i].memory);
     return status;

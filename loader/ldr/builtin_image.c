@@ -76,7 +76,7 @@ static bool place(const struct ldr_builtin *builtin, const struct ldr_builtin_pl
                   struct layout *at)
 {
     uint32_t thunks = plan->functions + plan->traps;
-    uint64_t end = PE_PAGE_SIZE, text_size = LDR_GATE_SIZE + (uint64_t)thunks * LDR_THUNK_SIZE;
+    uint64_t end = PE_PAGE_SIZE, text_size = (thunks + 1ull) * LDR_THUNK_SIZE;
     if (plan->string_size > MAX_IMAGE || plan->data_size > MAX_IMAGE)
         return false;
     uint32_t text = (uint32_t)take(&end, text_size, PE_PAGE_SIZE);
@@ -313,15 +313,15 @@ static void write_directory(const struct writer *w, uint32_t module)
 static void write_exports(struct writer *w)
 {
     const struct layout *at = &w->at;
-    struct supply supply = {.thunk = at->text.rva + LDR_GATE_SIZE,
+    struct supply supply = {.thunk = at->text.rva + LDR_THUNK_SIZE,
                             .record = at->records,
                             .data = at->data.rva,
                             .slots = cursor_at(w, at->slots),
                             .strings = cursor_at(w, at->strings)};
     struct cursor names = cursor_at(w, at->names), ordinals = cursor_at(w, at->ordinals);
     uint32_t module = put_string(&supply.strings, w->builtin->name);
-    add_fixup(w, ldr_thunk_gate(&w->image, at->text.rva, supply.slots.at));
-    put_pointer(&supply.slots, (uintptr_t)ldr_builtin_trap);
+    add_fixup(w, ldr_thunk_jump(&w->image, at->text.rva, supply.slots.at));
+    put_pointer(&supply.slots, (uintptr_t)ldr_trap_entry);
     for (uint32_t i = 0; i < w->plan->count; i++) {
         const struct ldr_planned_export *planned = &w->plan->exports[i];
         uint32_t index = planned->ordinal - w->plan->ordinal_base, name = 0;

@@ -30,7 +30,9 @@ void ldr_builtin_bind(const struct ldr_builtin *builtin, const struct pe_image *
 /* True for a name that Windows exports and the builtin has no function for: its export is a trap.
  */
 bool ldr_builtin_is_trap(const struct ldr_builtin *builtin, const char *name);
-/* Where the traps of every image end: calls the trap handler, which does not return. */
+/* Where the traps of every image come out (trap.S): no function for C, it takes a record in rax. */
+void ldr_trap_entry(void);
+/* ... and end: calls the trap handler, which does not return. */
 void WINCDECL_DEF ldr_builtin_trap(const char *module, const char *name) __attribute__((noreturn));
 
 #endif

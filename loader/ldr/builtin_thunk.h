@@ -2,9 +2,8 @@
  * The machine code of builtin images, in the word size of this process.
  *
  * A function's thunk jumps through the pointer table. A trap's thunk loads the address of its
- * record and jumps to the gate, which calls WINCDECL f(const char *module, const char *name)
- * through the pointer table with an aligned stack. A record is two 32-bit distances from itself to
- * those strings.
+ * record and jumps to the gate, the thunk of ldr_trap_entry (trap.S). A record is two 32-bit
+ * distances from itself to the names of the module and of the function.
  */
 #ifndef LDR_BUILTIN_THUNK_H
 #define LDR_BUILTIN_THUNK_H
@@ -12,7 +11,6 @@
 #include "pe/span.h"
 
 #define LDR_THUNK_SIZE 16u /* of a function's or a trap's thunk, and its alignment */
-#define LDR_GATE_SIZE  32u
 
 /* An image in the making whose file offsets are its RVAs, and the base that it is written for. */
 struct ldr_thunk_image {
@@ -25,6 +23,5 @@ struct ldr_thunk_image {
 uint32_t ldr_thunk_jump(const struct ldr_thunk_image *image, uint32_t rva, uint32_t slot);
 uint32_t ldr_thunk_trap(const struct ldr_thunk_image *image, uint32_t rva, uint32_t record,
                         uint32_t gate);
-uint32_t ldr_thunk_gate(const struct ldr_thunk_image *image, uint32_t rva, uint32_t slot);
 
 #endif

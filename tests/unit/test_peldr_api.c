@@ -312,6 +312,71 @@ static int tear_down(void **state)
     return tempdir_remove();
 }
 
+/* ---- guarded calls ---- */
+
+typedef void(PELDR_WINAPI *raise_exception)(uint32_t code, uint32_t flags, uint32_t count,
+                                            const uintptr_t *parameters);
+
+static raise_exception find_raise(void)
+{
+    peldr_module *kernel32 = peldr_open("kernel32.dll", 0);
+    assert_non_null(kernel32);
+    return (raise_exception)peldr_sym(kernel32, "RaiseException");
+}
+
+static void raises_with_parameters(void *user)
+{
+    const uintptr_t parameters[] = {7, 8};
+    find_raise()(0xE0001234, 1, 2, parameters);
+    *(int *)user = 1;
+}
+
+static void returns(void *user)
+{
+    *(int *)user = 2;
+}
+
+static void guards_inside(void *user)
+{
+    struct peldr_exception exception;
+    int unused = 0;
+    if (peldr_call_guarded(raises_with_parameters, &unused, &exception) == 1)
+        *(int *)user = 3;
+}
+
+static void an_exception_is_a_value_for_the_host_that_asks(void **state)
+{
+    struct peldr_exception exception;
+    for (int i = 0; i < 100; i++) {
+        int reached = 0;
+        memset(&exception, 0, sizeof(exception));
+        assert_int_equal(peldr_call_guarded(raises_with_parameters, &reached, &exception), 1);
+        assert_int_equal(reached, 0);
+        assert_int_equal(exception.code, 0xE0001234);
+        assert_int_equal(exception.flags & 1, 1);
+        assert_int_equal(exception.parameter_count, 2);
+        assert_int_equal(exception.parameters[0], 7);
+        assert_int_equal(exception.parameters[1], 8);
+        assert_int_not_equal(exception.where[0], 0);
+    }
+}
+
+static void a_guarded_call_that_returns_is_a_call(void **state)
+{
+    struct peldr_exception exception = {.code = 5};
+    int reached = 0;
+    assert_int_equal(peldr_call_guarded(returns, &reached, &exception), 0);
+    assert_int_equal(reached, 2);
+    assert_int_equal(exception.code, 5); /* untouched */
+}
+
+static void the_innermost_guard_takes_the_exception(void **state)
+{
+    int reached = 0;
+    assert_int_equal(peldr_call_guarded(guards_inside, &reached, NULL), 0);
+    assert_int_equal(reached, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -328,6 +393,9 @@ int main(void)
         cmocka_unit_test(modules_are_detached_when_the_host_exits),
         cmocka_unit_test(an_entry_point_returns_into_kernel32),
         cmocka_unit_test(a_program_runs_and_returns),
+        cmocka_unit_test(an_exception_is_a_value_for_the_host_that_asks),
+        cmocka_unit_test(a_guarded_call_that_returns_is_a_call),
+        cmocka_unit_test(the_innermost_guard_takes_the_exception),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -2,6 +2,7 @@
 _peldr() {
     local cur=${COMP_WORDS[COMP_CWORD]} sub=${COMP_WORDS[1]} options="--json --directory --help"
     case $sub in
+    call) options+=" --guard" ;;
     map) options+=" --base --occupy --run-init" ;;
     relocs) options+=" --base --code" ;;
     disasm) options+=" --export --rva --count" ;;
