@@ -390,12 +390,12 @@ int main(void)
         cmocka_unit_test(a_taken_base_shows_in_the_relocation),
         cmocka_unit_test(resolving_tells_where_a_name_comes_from),
         cmocka_unit_test(bytes_load_from_memory),
-        cmocka_unit_test(modules_are_detached_when_the_host_exits),
-        cmocka_unit_test(an_entry_point_returns_into_kernel32),
-        cmocka_unit_test(a_program_runs_and_returns),
         cmocka_unit_test(an_exception_is_a_value_for_the_host_that_asks),
         cmocka_unit_test(a_guarded_call_that_returns_is_a_call),
         cmocka_unit_test(the_innermost_guard_takes_the_exception),
+        cmocka_unit_test(modules_are_detached_when_the_host_exits),
+        cmocka_unit_test(an_entry_point_returns_into_kernel32),
+        cmocka_unit_test(a_program_runs_and_returns),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
