@@ -55,13 +55,16 @@ void ke_report_exception(const struct ke_exception_record *record)
 
 int32_t ke_unhandled(struct ke_exception_pointers *pointers)
 {
-    static __thread bool in_filter; /* an exception of the filter itself has no filter */
+    /* The frame that a filter was called from: an exception of the filter itself has none. When the
+     * filter has unwound instead of returning, it lies below the stack pointer. */
+    static __thread uintptr_t in_filter;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     exception_handler filter = __atomic_load_n(&unhandled_filter, __ATOMIC_ACQUIRE);
     int32_t answer = KE_CONTINUE_SEARCH;
-    if (filter && !in_filter) {
-        in_filter = true;
+    if (filter && here >= in_filter) {
+        in_filter = here;
         answer = filter(pointers);
-        in_filter = false;
+        in_filter = 0;
     }
     if (answer != KE_CONTINUE_SEARCH)
         return answer;

@@ -3,7 +3,7 @@
  *
  * Order and return values as documented for AddVectoredExceptionHandler and
  * AddVectoredContinueHandler. Handlers run without the lock; one that is removed meanwhile is
- * skipped and freed when no dispatch is under way.
+ * skipped from then on and freed when no thread is in it.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -17,11 +17,11 @@ struct vectored {
     struct vectored *next;
     exception_handler handler;
     bool is_continue, removed;
+    unsigned calls; /* under way; one that a handler left by unwinding is never taken back */
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct vectored *handlers;
-static unsigned dispatches; /* under way */
 
 void *ke_add_vectored(int first, void *handler, bool is_continue)
 {
@@ -43,9 +43,9 @@ void *ke_add_vectored(int first, void *handler, bool is_continue)
 /* Lock held. */
 static void free_removed(void)
 {
-    for (struct vectored **link = &handlers; dispatches == 0 && *link;) {
+    for (struct vectored **link = &handlers; *link;) {
         struct vectored *node = *link;
-        if (node->removed) {
+        if (node->removed && node->calls == 0) {
             *link = node->next;
             free(node);
         } else {
@@ -71,16 +71,16 @@ bool ke_call_vectored(struct ke_exception_pointers *pointers, bool is_continue)
 {
     int32_t answer = KE_CONTINUE_SEARCH;
     pthread_mutex_lock(&mutex);
-    dispatches++;
     for (struct vectored *node = handlers; node && answer != KE_CONTINUE_EXECUTION;
          node = node->next) {
         if (node->removed || node->is_continue != is_continue)
             continue;
+        node->calls++;
         pthread_mutex_unlock(&mutex);
         answer = node->handler(pointers);
         pthread_mutex_lock(&mutex);
+        node->calls--;
     }
-    dispatches--;
     free_removed();
     pthread_mutex_unlock(&mutex);
     return answer == KE_CONTINUE_EXECUTION;
