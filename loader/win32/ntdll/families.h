@@ -10,6 +10,11 @@
 #include "loader/win32/types.h"
 #include "loader/win32/win32.h"
 
+#ifdef __i386__
+#define NTDLL_I386_FAMILIES(X) X(seh)
+#else
+#define NTDLL_I386_FAMILIES(X)
+#endif
 #define NTDLL_FAMILIES(X) \
     X(heap)               \
     X(locks)              \
@@ -26,7 +31,8 @@
     X(file)               \
     X(image)              \
     X(ldr)                \
-    X(arith)
+    X(arith)              \
+    NTDLL_I386_FAMILIES(X)
 
 #define NTDLL_DECLARE(family)                                          \
     extern const struct ldr_builtin_export ntdll_##family##_exports[]; \
