@@ -13,11 +13,13 @@
 
 /*
  * Unwinds one native frame: `context` becomes its caller's (program counter, stack pointer and the
- * preserved registers). `exact`: the program counter is an instruction that was interrupted, not a
- * return address. `*function` gets the start of the function that was unwound, 0 if unknown. False
- * with `context` unchanged at the end of the stack or where no information is.
+ * preserved registers). `*exact`: the program counter is an instruction that was interrupted, not a
+ * return address; then the same of the caller's, which is exact where a signal interrupted it. What
+ * ke_capture_context() stores is exact: on i386 its argument is off the stack already.
+ * `*function` gets the start of the function that was unwound, 0 if unknown. False with `context`
+ * unchanged at the end of the stack or where no information is.
  */
-bool ke_cfi_step(struct ke_context *context, bool exact, uintptr_t *function);
+bool ke_cfi_step(struct ke_context *context, bool *exact, uintptr_t *function);
 
 enum ke_native {
     KE_NATIVE_IMAGE,  /* context is in an image, which called a builtin function */
@@ -41,8 +43,11 @@ bool ke_is_builtin(uintptr_t function);
 
 /*
  * Stubs in assembly through which dispatch calls code of images, found again by their addresses. A
- * walk that comes to one has met a handler that has not returned: nested and collided unwinds.
+ * walk that comes to one has met a handler that has not returned: nested and collided unwinds. They
+ * lie in an ELF section of their own: .pushsection KE_STUB_SECTION_ASM in assembly.
  */
+#define KE_STUB_SECTION     "peldr_stub"
+#define KE_STUB_SECTION_ASM "peldr_stub, \"ax\", @progbits"
 bool ke_is_stub(uintptr_t pc);
 
 #endif
