@@ -136,6 +136,7 @@ nt_status ke_thread_adopt(struct ke_thread *thread, struct pe_error *err)
         ke_segment_set(NULL, NULL);
         return status;
     }
+    ke_signal_stack_enter(&thread->signal_stack);
     list_add(thread);
     ke_process_watch_thread(thread);
     return STATUS_SUCCESS;
@@ -183,6 +184,7 @@ void ke_thread_leave(void)
     ke_process_watch_thread(NULL);
     ke_segment_set(NULL, NULL);
     ke_current = NULL;
+    ke_signal_stack_leave(&thread->signal_stack);
 
     ob_mutex_abandon_all(id);
     struct ke_thread_object *object = thread->object;

@@ -120,6 +120,12 @@ const char *ke_kuser_absent_because(void)
     return page ? "" : absent.text;
 }
 
+bool ke_kuser_waits(uintptr_t address)
+{
+    return page && address - KE_KUSER_ADDRESS < PE_PAGE_SIZE &&
+           !__atomic_load_n(&opened, __ATOMIC_ACQUIRE);
+}
+
 bool ke_kuser_fault(uintptr_t address, bool write)
 {
     if (!page || write || address - KE_KUSER_ADDRESS >= PE_PAGE_SIZE)
@@ -130,7 +136,8 @@ bool ke_kuser_fault(uintptr_t address, bool write)
         uint32_t old;
         fill(page);
         tick();
-        opened = nt_ok(mm_protect(&base, &size, PAGE_READONLY, &old, NULL));
+        bool done = nt_ok(mm_protect(&base, &size, PAGE_READONLY, &old, NULL));
+        __atomic_store_n(&opened, done, __ATOMIC_RELEASE);
         if (opened)
             start_ticker();
     }

@@ -37,6 +37,8 @@ char *ke_command_line(int argc, char *const *argv);
 
 /* loader/ke/kuser.c: maps KUSER_SHARED_DATA where that is possible. */
 void ke_kuser_init(void);
+/* Whether the page is still to be filled; async-signal-safe. */
+bool ke_kuser_waits(uintptr_t address);
 /* The first read of the page: fills it. False when the fault was something else. */
 bool ke_kuser_fault(uintptr_t address, bool write);
 

@@ -9,6 +9,7 @@
 #define KE_THREAD_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 
 #include "loader/ke/ke.h"
@@ -27,8 +28,15 @@ struct ke_thread_object {
     pthread_t host;
 };
 
+/* What signals are handled on, where the host's own is none or too small (sigstack.c). */
+struct ke_signal_stack {
+    uint64_t own; /* 0: the host's is kept */
+    stack_t before;
+};
+
 struct ke_thread {
     struct ke_teb *teb;
+    struct ke_signal_stack signal_stack;
     struct ldr_thread loader;
     struct ke_thread *next, *prev;   /* under the list lock */
     struct ke_thread_object *object; /* owns a reference */
@@ -55,6 +63,9 @@ nt_status ke_segment_set(struct ke_teb *teb, struct pe_error *err);
 #ifdef __i386__
 uint16_t ke_segment_selector(void); /* what %fs holds on an attached thread */
 #endif
+
+void ke_signal_stack_enter(struct ke_signal_stack *stack);
+void ke_signal_stack_leave(struct ke_signal_stack *stack);
 
 /* Image threads that have not ended. */
 void ke_live_threads_wait(void);
