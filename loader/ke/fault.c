@@ -35,8 +35,6 @@
 #define ERROR_WRITE 2u /* of the page fault's error code (SDM, volume 3, 4.7) */
 #define ERROR_FETCH 16u
 
-#pragma weak ke_native_skip
-
 static const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
 #define SIGNALS (sizeof(numbers) / sizeof(numbers[0]))
 static struct sigaction previous[SIGNALS];
@@ -100,8 +98,6 @@ static bool is_an_images(const struct ke_fault *fault, const ucontext_t *host)
     if (!exact && (ldr_image_at(KE_CONTEXT_PC(&context), NULL) ||
                    KE_CONTEXT_PC(&context) == (uintptr_t)ldr_gate_return))
         return true;
-    if (!ke_native_skip)
-        return false;
     enum ke_native found = ke_native_skip(&context, exact, &where);
     return found == KE_NATIVE_IMAGE || found == KE_NATIVE_STUB;
 }
