@@ -77,64 +77,82 @@ __attribute__((naked)) static void crt_longjmp(void)
 
 #else
 
-/* Buffer: Ebp, Ebx, Edi, Esi, Esp, Eip, Registration, TryLevel, Cookie ('VC20' for _setjmp3) ... */
+/*
+ * The part that both kinds of setjmp have, which need all registers: ecx = struct crt_jump. Leaves
+ * eax = the innermost frame, -1 at the end of the chain, and the level it is at in the buffer.
+ */
+#define SAVE_REGISTERS          \
+    "movl 4(%esp), %ecx\n\t"    \
+    "movl %ebp, 0x00(%ecx)\n\t" \
+    "movl %ebx, 0x04(%ecx)\n\t" \
+    "movl %edi, 0x08(%ecx)\n\t" \
+    "movl %esi, 0x0c(%ecx)\n\t" \
+    "leal 4(%esp), %eax\n\t"    \
+    "movl %eax, 0x10(%ecx)\n\t" \
+    "movl (%esp), %eax\n\t"     \
+    "movl %eax, 0x14(%ecx)\n\t" \
+    "movl $-1, 0x1c(%ecx)\n\t"  \
+    "movl %fs:0, %eax\n\t"      \
+    "movl %eax, 0x18(%ecx)\n\t" \
+    "cmpl $-1, %eax\n\t"        \
+    "je 1f\n\t"                 \
+    "movl 12(%eax), %edx\n\t"   \
+    "movl %edx, 0x1c(%ecx)\n"   \
+    "1:\n\t"
+
+/* _setjmp(buffer): the buffer ends behind the level. */
 __attribute__((naked)) static void crt_setjmp_frame(void)
 {
-    __asm__("movl 4(%esp), %ecx\n\t"
-            "movl %ebp, 0x00(%ecx)\n\t"
-            "movl %ebx, 0x04(%ecx)\n\t"
-            "movl %edi, 0x08(%ecx)\n\t"
-            "movl %esi, 0x0c(%ecx)\n\t"
-            "leal 4(%esp), %eax\n\t"
-            "movl %eax, 0x10(%ecx)\n\t"
-            "movl (%esp), %eax\n\t"
-            "movl %eax, 0x14(%ecx)\n\t"
-            "movl %fs:0, %eax\n\t"
-            "movl %eax, 0x18(%ecx)\n\t"
-            "movl $-1, 0x1c(%ecx)\n\t"
-            "xorl %eax, %eax\n\t"
-            "ret");
+    __asm__(SAVE_REGISTERS "xorl %eax, %eax\n\t"
+                           "ret");
 }
 
-/* _setjmp3(buffer, count, unwind function, try level, data ...): the compiler says how to unwind.
+/*
+ * _setjmp3(buffer, count, unwind function, level, data ...): the compiler says how to unwind its
+ * frame, in `count` words; mingw's has no frame and passes 0.
  */
 __attribute__((naked)) static void crt__setjmp3(void)
 {
-    __asm__("movl 4(%esp), %ecx\n\t"
-            "movl %ebp, 0x00(%ecx)\n\t"
-            "movl %ebx, 0x04(%ecx)\n\t"
-            "movl %edi, 0x08(%ecx)\n\t"
-            "movl %esi, 0x0c(%ecx)\n\t"
-            "leal 4(%esp), %eax\n\t"
-            "movl %eax, 0x10(%ecx)\n\t"
-            "movl (%esp), %eax\n\t"
-            "movl %eax, 0x14(%ecx)\n\t"
-            "movl %fs:0, %eax\n\t"
-            "movl %eax, 0x18(%ecx)\n\t"
-            "movl $-1, 0x1c(%ecx)\n\t"
-            "movl $0x56433230, 0x20(%ecx)\n\t"
-            "movl $0, 0x24(%ecx)\n\t"
-            "cmpl $2, 8(%esp)\n\t"
-            "jb 1f\n\t"
-            "movl 12(%esp), %eax\n\t"
-            "movl %eax, 0x24(%ecx)\n\t"
-            "movl 16(%esp), %eax\n\t"
-            "movl %eax, 0x1c(%ecx)\n"
-            "1:\n\t"
-            "xorl %eax, %eax\n\t"
-            "ret");
+    __asm__(SAVE_REGISTERS "movl $0x56433230, 0x20(%ecx)\n\t" /* CRT_JUMP_COOKIE */
+                           "movl $0, 0x24(%ecx)\n\t"
+                           "movl 8(%esp), %edx\n\t"
+                           "cmpl $-1, %eax\n\t"
+                           "je 4f\n\t"
+                           "testl %edx, %edx\n\t"
+                           "jz 4f\n\t"
+                           "movl 12(%esp), %eax\n\t"
+                           "movl %eax, 0x24(%ecx)\n\t"
+                           "decl %edx\n\t"
+                           "jz 4f\n\t"
+                           "movl 16(%esp), %eax\n\t"
+                           "movl %eax, 0x1c(%ecx)\n\t"
+                           "decl %edx\n\t"
+                           "cmpl $6, %edx\n\t" /* what there is room for */
+                           "jbe 3f\n\t"
+                           "movl $6, %edx\n"
+                           "3:\n\t"
+                           "decl %edx\n\t"
+                           "js 4f\n\t"
+                           "movl 20(%esp,%edx,4), %eax\n\t"
+                           "movl %eax, 0x28(%ecx,%edx,4)\n\t"
+                           "jmp 3b\n"
+                           "4:\n\t"
+                           "xorl %eax, %eax\n\t"
+                           "ret");
 }
 
-__attribute__((naked)) static void crt_longjmp(void)
+/* The frames below the one that called setjmp are unwound on this stack, then it is left. */
+__attribute__((naked)) static void WIN_BUILTIN crt_longjmp(void)
 {
-    __asm__("movl 8(%esp), %eax\n\t"
+    __asm__("pushl 4(%esp)\n\t"
+            "call crt_jump_unwind\n\t"
+            "popl %ecx\n\t"
+            "movl 8(%esp), %eax\n\t"
             "testl %eax, %eax\n\t"
             "jnz 1f\n\t"
             "incl %eax\n"
             "1:\n\t"
             "movl 4(%esp), %ecx\n\t"
-            "movl 0x18(%ecx), %edx\n\t"
-            "movl %edx, %fs:0\n\t"
             "movl 0x00(%ecx), %ebp\n\t"
             "movl 0x04(%ecx), %ebx\n\t"
             "movl 0x08(%ecx), %edi\n\t"

@@ -17,6 +17,11 @@
 
 WIN32_NAMES(vcruntime140);
 
+#if defined(__i386__)
+#define I386_FAMILIES(X) X(seh)
+#else
+#define I386_FAMILIES(X)
+#endif
 #define SHARED_FAMILIES(X) \
     X(args)                \
     X(arith)               \
@@ -49,7 +54,8 @@ WIN32_NAMES(vcruntime140);
     X(time)                \
     X(typeinfo)            \
     X(wstdio)              \
-    X(wstring)
+    X(wstring)             \
+    I386_FAMILIES(X)
 
 #define DECLARE_FAMILY(name) extern const struct ldr_builtin_family crt_##name##_family;
 #define FAMILY_ADDRESS(name) &crt_##name##_family,
