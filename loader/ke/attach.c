@@ -12,8 +12,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "loader/ke/apc.h"
 #include "loader/ke/process.h"
 #include "loader/ke/slots.h"
+#include "loader/ke/suspend.h"
 
 __thread struct ke_thread *ke_current __attribute__((tls_model("initial-exec")));
 
@@ -77,6 +79,8 @@ nt_status ke_thread_record_create(struct ke_thread **out, struct pe_error *err)
         return status;
     }
     thread->teb = (struct ke_teb *)(uintptr_t)base;
+    thread->object->teb = thread->teb;
+    ke_thread_times_begin(thread->object);
     thread->object->exit_code = KE_STILL_ACTIVE;
     *out = thread;
     return STATUS_SUCCESS;
@@ -123,7 +127,7 @@ static void fill_teb(struct ke_teb *teb, uint32_t id)
 nt_status ke_thread_adopt(struct ke_thread *thread, struct pe_error *err)
 {
     struct ke_teb *teb = thread->teb;
-    thread->object->id = (uint32_t)syscall(SYS_gettid);
+    thread->object->id = thread->object->wait.id = (uint32_t)syscall(SYS_gettid);
     thread->object->host = pthread_self();
     fill_teb(teb, thread->object->id);
     nt_status status = ke_segment_set(teb, err);
@@ -137,6 +141,7 @@ nt_status ke_thread_adopt(struct ke_thread *thread, struct pe_error *err)
         return status;
     }
     ke_signal_stack_enter(&thread->signal_stack);
+    ke_suspend_unblock();
     list_add(thread);
     ke_process_watch_thread(thread);
     return STATUS_SUCCESS;
@@ -174,7 +179,8 @@ void ke_thread_leave(void)
     struct ke_thread *thread = ke_current;
     if (!thread)
         return;
-    if (!ke_process_exiting()) {
+    bool terminated = ke_suspend_has_ended(thread->object);
+    if (!ke_process_exiting() && !terminated) {
         ke_fls_run_callbacks(thread->teb);
         ldr_thread_detach();
     }
@@ -182,6 +188,7 @@ void ke_thread_leave(void)
     ldr_thread_unregister(&thread->loader);
     list_remove(thread);
     ke_process_watch_thread(NULL);
+    ke_thread_times_end(thread->object);
     ke_segment_set(NULL, NULL);
     ke_current = NULL;
     ke_signal_stack_leave(&thread->signal_stack);
@@ -189,11 +196,15 @@ void ke_thread_leave(void)
     ob_mutex_abandon_all(id);
     struct ke_thread_object *object = thread->object;
     ob_wait_lock();
-    if (object->exit_code == KE_STILL_ACTIVE)
+    if (terminated)
+        object->exit_code = object->end_code;
+    else if (object->exit_code == KE_STILL_ACTIVE)
         object->exit_code = 0;
+    object->teb = NULL;
     object->finished = true;
     ob_wait_wake();
     ob_wait_unlock();
+    ke_apc_drop_all(object);
     ke_thread_record_free(thread);
 }
 

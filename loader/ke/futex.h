@@ -24,6 +24,13 @@ const struct ke_deadline *ke_deadline_after(uint32_t milliseconds, struct ke_dea
  */
 bool ke_futex_wait(const volatile void *word, uint32_t expected, uint32_t mask,
                    const struct ke_deadline *deadline);
+/*
+ * The same without an eye on the calling thread's end, for waits that leave a record somewhere;
+ * ke_futex_wait() does not return to a thread that has been terminated (ke/suspend.h), but wakes up
+ * here.
+ */
+bool ke_futex_wait_raw(const volatile void *word, uint32_t expected, uint32_t mask,
+                       const struct ke_deadline *deadline);
 /* Wakes up to `count` sleepers and returns how many there were. */
 int ke_futex_wake(const volatile void *word, int count, uint32_t mask);
 

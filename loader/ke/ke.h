@@ -55,12 +55,15 @@ struct ob_object;
 struct ob_type;
 extern const struct ob_type ke_thread_type;
 typedef uint32_t(WINAPI *ke_thread_start)(void *parameter);
+/* RtlUserThreadStart: where the context of a thread that was created suspended says it is. */
+void WINAPI ke_user_thread_start(ke_thread_start routine, void *parameter);
 /* A waitable thread object (one reference). */
 nt_status ke_thread_create(ke_thread_start start, void *parameter, uint64_t stack_size,
                            bool suspended, struct ob_object **out, uint32_t *thread_id,
                            struct pe_error *err);
 nt_status ke_thread_resume(struct ob_object *thread, uint32_t *previous_count);
-/* A running thread may suspend itself only: STATUS_NOT_SUPPORTED for another one. */
+/* The thread has stopped when this returns (ke/suspend.h): 0xC000004A at 127 times, 0xC000004B for
+ * one that has ended. */
 nt_status ke_thread_suspend(struct ob_object *thread, uint32_t *previous_count);
 #define KE_STILL_ACTIVE 259u
 uint32_t ke_thread_exit_code(struct ob_object *thread); /* KE_STILL_ACTIVE while it lives */

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "loader/ke/slots.h"
+#include "loader/ke/suspend.h"
 #include "loader/ke/thread.h"
 #include "loader/ldr/builtin.h"
 
@@ -55,7 +56,7 @@ static void refresh_ids(void)
     if (!ke_current)
         return;
     struct ke_teb *teb = ke_current->teb;
-    ke_current->object->id = (uint32_t)syscall(SYS_gettid);
+    ke_current->object->id = ke_current->object->wait.id = (uint32_t)syscall(SYS_gettid);
     teb->ProcessId = teb->RealProcessId = ke_process_id();
     teb->ThreadId = teb->RealThreadId = ke_current->object->id;
 }
@@ -146,6 +147,7 @@ static nt_status process_init(struct pe_error *err)
     ldr_set_trap_handler(ke_trap);
     ke_kuser_init();
     ke_fault_install();
+    ke_suspend_init();
     return STATUS_SUCCESS;
 }
 

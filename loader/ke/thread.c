@@ -3,20 +3,23 @@
  * gate.
  *
  * A suspended start holds the thread before any code of an image runs, so its DLL_THREAD_ATTACH
- * comes with the resume, as on Windows. A running thread can only suspend itself: stopping another
- * one at an arbitrary instruction may stop it inside a lock of glibc.
+ * comes with the resume, as on Windows.
  */
 #include "loader/ke/thread.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "loader/ke/apc.h"
 #include "loader/ke/exception.h"
 #include "loader/ke/futex.h"
 #include "loader/ke/process.h"
+#include "loader/ke/suspend.h"
 #include "loader/ldr/gate.h"
 
 /* glibc's functions are used to more stack than Windows promises its own. */
@@ -37,14 +40,17 @@ static bool thread_signaled(struct ob_object *object, uint32_t thread_id)
     return ((struct ke_thread_object *)object)->finished;
 }
 
-const struct ob_type ke_thread_type = {.name = "Thread", .signaled = thread_signaled};
-
-static void wait_for_resume(struct ke_thread_object *object)
+static void destroy(struct ob_object *object)
 {
-    int32_t count;
-    while ((count = __atomic_load_n(&object->suspend_count, __ATOMIC_ACQUIRE)) > 0)
-        ke_futex_wait(&object->suspend_count, (uint32_t)count, KE_FUTEX_ANYONE, NULL);
+    ke_apc_drop_all((struct ke_thread_object *)object);
+    free(((struct ke_thread_object *)object)->description);
 }
+
+const struct ob_type ke_thread_type = {
+    .name = "Thread",
+    .destroy = destroy,
+    .signaled = thread_signaled,
+};
 
 static void set_exit_code(struct ke_thread *thread, uint32_t code)
 {
@@ -73,33 +79,109 @@ static void set_x87_precision(void)
     __asm__ volatile("fldcw %0" : : "m"(control));
 }
 
+/* Where a new thread's context says it is, as on Windows in RtlUserThreadStart(routine, parameter).
+ */
+void WINAPI ke_user_thread_start(ke_thread_start routine, void *parameter)
+{
+    ke_thread_exit(routine(parameter));
+}
+
+static struct ke_context initial_context(const struct start *start)
+{
+    struct ke_context context = {.ContextFlags = KE_CONTEXT_FULL, .EFlags = 0x200};
+    KE_CONTEXT_PC(&context) = (uintptr_t)ke_user_thread_start;
+    KE_CONTEXT_SP(&context) = (uintptr_t)__builtin_frame_address(0);
+#ifdef __x86_64__
+    context.Rcx = (uintptr_t)start->routine;
+    context.Rdx = (uintptr_t)start->parameter;
+#else
+    context.Eax = (uintptr_t)start->routine;
+    context.Ebx = (uintptr_t)start->parameter;
+#endif
+    return context;
+}
+
+/* Takes over what SetThreadContext has made of it: another routine and parameter, or another place
+ * to start at, which gets them. */
+static void start_from(const struct ke_context *context, struct start *start)
+{
+#ifdef __x86_64__
+    start->routine = (ke_thread_start)context->Rcx;
+    start->parameter = (void *)context->Rdx;
+#else
+    start->routine = (ke_thread_start)context->Eax;
+    start->parameter = (void *)context->Ebx;
+#endif
+    if (KE_CONTEXT_PC(context) != (uintptr_t)ke_user_thread_start)
+        start->routine = (ke_thread_start)KE_CONTEXT_PC(context);
+}
+
+static uint32_t WINAPI run_apcs(void *unused)
+{
+    ke_apc_run();
+    return 0;
+}
+
+/* The image's part of a thread: procedure calls that came before its start, then its routine. */
+static void run_image(struct ke_thread *thread, const struct start *start)
+{
+    struct ldr_gate gate = {.kind = LDR_GATE_THREAD};
+    uint32_t code = 0;
+    if (ke_apc_pending(thread->object))
+        code = (uint32_t)ldr_gate_run(&gate, (uintptr_t)run_apcs, 0, 0, 0);
+    if (!thread->exiting && !ke_thread_told_to_end())
+        code = (uint32_t)ldr_gate_run(&gate, (uintptr_t)start->routine, (uintptr_t)start->parameter,
+                                      0, 0);
+    __atomic_store_n(&thread->object->may_end, false, __ATOMIC_RELEASE);
+    if (!ke_suspend_has_ended(thread->object))
+        set_exit_code(thread, code);
+}
+
+/* A thread that never was: it was terminated before it started, or could not be attached. */
+static void end_unstarted(struct ke_thread *thread, uint32_t code)
+{
+    struct ke_thread_object *object = thread->object;
+    ob_wait_lock();
+    object->exit_code = code;
+    object->finished = true;
+    ob_wait_wake();
+    ob_wait_unlock();
+    ke_thread_record_free(thread);
+}
+
 static void *thread_main(void *argument)
 {
     struct start *shared = argument, start = *shared;
     struct ke_thread *thread = start.thread;
+    struct ke_context initial = initial_context(&start);
     ob_object_ref(&thread->object->header); /* the creator's */
-    thread->object->id = (uint32_t)syscall(SYS_gettid);
+    thread->object->id = thread->object->wait.id = (uint32_t)syscall(SYS_gettid);
     __atomic_store_n(&shared->id, thread->object->id, __ATOMIC_RELEASE);
     ke_futex_wake(&shared->id, 1, KE_FUTEX_ANYONE); /* `shared` is gone from here on */
-    wait_for_resume(thread->object);
+    if (!ke_suspend_at_start(thread->object, &initial)) {
+        end_unstarted(thread, thread->object->end_code);
+        thread_ended();
+        return NULL;
+    }
+    start_from(&initial, &start);
     nt_status status = ke_thread_adopt(thread, NULL);
     if (nt_ok(status)) {
         ke_thread_enter(NULL);
         set_x87_precision();
-        struct ldr_gate gate = {.kind = LDR_GATE_THREAD};
-        set_exit_code(thread, (uint32_t)ldr_gate_run(&gate, (uintptr_t)start.routine,
-                                                     (uintptr_t)start.parameter, 0, 0));
+        run_image(thread, &start);
         ke_thread_leave();
     } else {
-        ob_wait_lock();
-        thread->object->exit_code = status;
-        thread->object->finished = true;
-        ob_wait_wake();
-        ob_wait_unlock();
-        ke_thread_record_free(thread);
+        end_unstarted(thread, (uint32_t)status);
     }
     thread_ended();
     return NULL;
+}
+
+static int64_t clock_of(clockid_t id)
+{
+    struct timespec at = {0};
+    clock_gettime(id, &at);
+    return (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;
 }
 
 static uint64_t default_stack(void)
@@ -138,6 +220,7 @@ nt_status ke_thread_create(ke_thread_start start_routine, void *parameter, uint6
         return status;
     struct ke_thread_object *object = start.thread->object;
     object->suspend_count = suspended;
+    object->may_end = true;
     __atomic_add_fetch(&live_threads, 1, __ATOMIC_ACQ_REL);
     int error = start_thread(&start, stack_size);
     if (error != 0) {
@@ -155,34 +238,44 @@ nt_status ke_thread_create(ke_thread_start start_routine, void *parameter, uint6
     return STATUS_SUCCESS;
 }
 
-nt_status ke_thread_resume(struct ob_object *thread, uint32_t *previous_count)
+/* The clocks of a thread by its number, as clock_getcpuclockid(3) makes them
+ * (linux/posix-timers.h): the kernel counts all of a thread's time, and what it spends in user
+ * mode. */
+static clockid_t thread_clock(uint32_t id, bool user_only)
 {
-    struct ke_thread_object *object = (struct ke_thread_object *)thread;
-    int32_t count = __atomic_load_n(&object->suspend_count, __ATOMIC_ACQUIRE);
-    while (count > 0 && !__atomic_compare_exchange_n(&object->suspend_count, &count, count - 1,
-                                                     false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        ;
-    ke_futex_wake(&object->suspend_count, INT_MAX, KE_FUTEX_ANYONE);
-    if (previous_count)
-        *previous_count = (uint32_t)count;
-    return STATUS_SUCCESS;
+    return (clockid_t)(~id << 3 | 4 | (user_only ? 1u : 0u));
 }
 
-nt_status ke_thread_suspend(struct ob_object *thread, uint32_t *previous_count)
+static void read_clocks(const struct ke_thread_object *object, struct ke_thread_times *times)
 {
-    struct ke_thread_object *object = (struct ke_thread_object *)thread;
-    bool self = ke_current && ke_current->object == object;
-    int32_t count = __atomic_load_n(&object->suspend_count, __ATOMIC_ACQUIRE);
-    do {
-        if (!self && count == 0) /* it runs */
-            return STATUS_NOT_SUPPORTED;
-    } while (!__atomic_compare_exchange_n(&object->suspend_count, &count, count + 1, false,
-                                          __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
-    if (previous_count)
-        *previous_count = (uint32_t)count;
-    if (self)
-        wait_for_resume(object);
-    return STATUS_SUCCESS;
+    int64_t all = clock_of(thread_clock(object->id, false));
+    times->user = clock_of(thread_clock(object->id, true));
+    times->kernel = all > times->user ? all - times->user : 0;
+}
+
+struct ke_thread_times ke_thread_times_of(struct ke_thread_object *object)
+{
+    ob_wait_lock();
+    struct ke_thread_times times = object->times;
+    ob_wait_unlock();
+    if (!times.ended && object->id)
+        read_clocks(object, &times);
+    return times;
+}
+
+void ke_thread_times_begin(struct ke_thread_object *object)
+{
+    object->times.created = clock_of(CLOCK_REALTIME);
+}
+
+void ke_thread_times_end(struct ke_thread_object *object)
+{
+    struct ke_thread_times times = {.created = object->times.created};
+    read_clocks(object, &times);
+    times.ended = clock_of(CLOCK_REALTIME);
+    ob_wait_lock();
+    object->times = times;
+    ob_wait_unlock();
 }
 
 uint32_t ke_thread_exit_code(struct ob_object *thread)
@@ -226,8 +319,14 @@ struct ob_object *ke_thread_by_id(uint32_t id)
 uint32_t ke_run(ke_thread_start start, void *parameter)
 {
     ke_teb();
+    struct ke_thread *thread = ke_current;
     struct ldr_gate gate = {.kind = LDR_GATE_THREAD};
+    bool outermost = !thread->object->may_end;
+    __atomic_store_n(&thread->object->may_end, true, __ATOMIC_RELEASE);
     uint32_t code = (uint32_t)ldr_gate_run(&gate, (uintptr_t)start, (uintptr_t)parameter, 0, 0);
+    thread->exiting = false;
+    if (outermost)
+        ke_suspend_end_forgotten(thread->object);
     if (!ldr_gate_of_kind(LDR_GATE_THREAD))
         ke_live_threads_wait();
     return code;
@@ -242,13 +341,14 @@ void ke_thread_exit(uint32_t code)
     ke_teb();
     struct ke_thread *thread = ke_current;
     struct ldr_gate *gate = ldr_gate_of_kind(LDR_GATE_THREAD);
+    thread->exiting = true;
     if (gate) {
         ke_unwind_chain(gate->low);
         ldr_gate_leave(gate, code);
     }
     set_exit_code(thread, code);
     uint32_t id = thread->object->id;
-    ke_thread_leave();
+    ke_thread_leave(); /* tells nobody when it was terminated */
     if (id == ke_process_id()) {
         ke_live_threads_wait();
         ke_process_exit(code);

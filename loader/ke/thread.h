@@ -17,6 +17,14 @@
 #include "loader/ldr/ldr.h"
 #include "loader/ob/object.h"
 
+struct ke_apc;
+struct ke_context;
+
+/* Nanoseconds; the first two since 1970, `ended` 0 while it lives. */
+struct ke_thread_times {
+    int64_t created, ended, kernel, user;
+};
+
 /* Behind a thread handle; outlives its thread. */
 struct ke_thread_object {
     struct ob_object header;
@@ -26,6 +34,21 @@ struct ke_thread_object {
     int32_t suspend_count; /* a futex word */
     int32_t priority;
     pthread_t host;
+    struct ke_teb *teb;             /* NULL once it has ended */
+    uint16_t *description;          /* malloc'ed, under the wait lock */
+    struct ob_thread wait;          /* under the wait lock */
+    struct ke_apc *apcs, *last_apc; /* the same */
+    struct ke_thread_times times;   /* all but the first: under the wait lock, once it has ended */
+
+    /* suspend.c; the first two are futex words */
+    uint32_t stopped;
+    uint32_t end;
+    uint32_t end_code;
+    bool force;                   /* stop wherever it is */
+    bool may_end;                 /* it has a gate to leave to */
+    void *context;                /* of a stopped thread: ucontext_t */
+    struct ke_context *initial;   /* of one that has not started */
+    uintptr_t debug_registers[6]; /* for images to read back */
 };
 
 /* What signals are handled on, where the host's own is none or too small (sigstack.c). */
@@ -41,6 +64,7 @@ struct ke_thread {
     struct ke_thread *next, *prev;   /* under the list lock */
     struct ke_thread_object *object; /* owns a reference */
     bool entered;                    /* DLL_THREAD_ATTACH was sent */
+    bool exiting;                    /* ke_thread_exit() */
 };
 
 /* initial-exec: the fault handler reads it, where a lazily allocated variable would call malloc. */
@@ -52,6 +76,11 @@ void ke_thread_record_free(struct ke_thread *thread);
 /* Makes the record the calling thread's own. On failure the thread is as before; the record stays.
  */
 nt_status ke_thread_adopt(struct ke_thread *thread, struct pe_error *err);
+
+struct ke_thread_times ke_thread_times_of(struct ke_thread_object *object);
+void ke_thread_times_begin(struct ke_thread_object *object);
+/* At its end, while its processor time can still be asked for. */
+void ke_thread_times_end(struct ke_thread_object *object);
 
 /* The list of attached threads. */
 void ke_threads_lock(void);

@@ -66,6 +66,30 @@ void ob_wait_wake(void);
 nt_status ob_wait(struct ob_object *const *objects, uint32_t count, bool all, uint32_t milliseconds,
                   uint32_t thread_id, uint32_t *index);
 
+/* What waits need to know of a thread that others may call upon. Under the wait lock. */
+struct ob_thread {
+    uint32_t id;
+    bool apc;     /* procedure calls are queued for it */
+    bool alerted; /* NtAlertThread; an alertable wait takes it back */
+    bool ending;  /* it is to leave every wait */
+};
+#define OB_STATUS_USER_APC 0x000000C0u
+#define OB_STATUS_ALERTED  0x00000101u
+#define OB_STATUS_ENDING   ((nt_status)0xC000004B) /* STATUS_THREAD_IS_TERMINATING */
+/*
+ * The same for a thread that others may call upon: OB_STATUS_ENDING, and from an alertable wait
+ * OB_STATUS_ALERTED and OB_STATUS_USER_APC. An object that is signaled comes before them, as in
+ * Windows. `count` 0 sleeps.
+ */
+nt_status ob_wait_as(struct ob_object *const *objects, uint32_t count, bool all,
+                     uint32_t milliseconds, struct ob_thread *thread, bool alertable,
+                     uint32_t *index);
+/* Ends the wait that `thread` is in, if what it is called for concerns it. Wait lock held. */
+void ob_wait_interrupt(const struct ob_thread *thread);
+/* Set while this thread sleeps in the kernel and holds no lock: a signal handler may keep it there
+ * as long as it likes. */
+extern __thread volatile bool ob_asleep __attribute__((tls_model("initial-exec")));
+
 /* ---- events, semaphores, mutexes ------------------------------------------------------------- */
 extern const struct ob_type ob_event_type, ob_semaphore_type, ob_mutex_type;
 struct ob_object *ob_event_create(bool manual_reset, bool initial);

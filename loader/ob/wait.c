@@ -9,8 +9,11 @@
  * thread, and waiters are served in order.
  */
 #include <errno.h>
+#include <linux/futex.h>
 #include <pthread.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "loader/ob/object.h"
 
@@ -19,16 +22,18 @@
 
 struct waiter {
     struct waiter *next, *prev;
-    pthread_cond_t woken;
+    uint32_t woken; /* futex word */
     struct ob_object *const *objects;
     uint32_t count;
-    bool all;
-    uint32_t thread_id;
+    bool all, alertable;
+    struct ob_thread *thread;
     bool done;
-    uint32_t index; /* the result, once done */
+    nt_status status; /* the result, once done */
+    uint32_t index;
 };
 
 static pthread_mutex_t wait_lock = PTHREAD_MUTEX_INITIALIZER;
+__thread volatile bool ob_asleep __attribute__((tls_model("initial-exec")));
 static struct waiter waiters = {.next = &waiters, .prev = &waiters};
 
 void ob_wait_lock(void)
@@ -43,14 +48,14 @@ void ob_wait_unlock(void)
 
 static bool is_signaled(const struct waiter *waiter, uint32_t i)
 {
-    return waiter->objects[i]->type->signaled(waiter->objects[i], waiter->thread_id);
+    return waiter->objects[i]->type->signaled(waiter->objects[i], waiter->thread->id);
 }
 
 /* True when object `i` was an abandoned mutex. */
 static bool acquire(const struct waiter *waiter, uint32_t i)
 {
     const struct ob_type *type = waiter->objects[i]->type;
-    return type->acquired && type->acquired(waiter->objects[i], waiter->thread_id);
+    return type->acquired && type->acquired(waiter->objects[i], waiter->thread->id);
 }
 
 static bool complete_any(struct waiter *waiter)
@@ -76,10 +81,28 @@ static bool complete_all(struct waiter *waiter)
     return true;
 }
 
-/* Takes the objects if the wait is true now. Wait lock held. */
+/* What the thread is called away for. */
+static bool interrupted(struct waiter *waiter)
+{
+    struct ob_thread *thread = waiter->thread;
+    if (thread->ending)
+        waiter->status = OB_STATUS_ENDING;
+    else if (waiter->alertable && thread->alerted)
+        waiter->status = OB_STATUS_ALERTED;
+    else if (waiter->alertable && thread->apc)
+        waiter->status = OB_STATUS_USER_APC;
+    if (waiter->status == OB_STATUS_ALERTED)
+        thread->alerted = false;
+    return waiter->status != STATUS_SUCCESS;
+}
+
+/* Takes the objects if the wait is true now, or ends it without them. Wait lock held. */
 static bool complete(struct waiter *waiter)
 {
-    waiter->done = waiter->all ? complete_all(waiter) : complete_any(waiter);
+    if (waiter->count)
+        waiter->done = waiter->all ? complete_all(waiter) : complete_any(waiter);
+    if (!waiter->done)
+        waiter->done = interrupted(waiter);
     return waiter->done;
 }
 
@@ -89,27 +112,47 @@ static void unlink_waiter(struct waiter *waiter)
     waiter->prev->next = waiter->next;
 }
 
+static void wake(struct waiter *waiter)
+{
+    unlink_waiter(waiter);
+    __atomic_store_n(&waiter->woken, 1, __ATOMIC_RELEASE);
+    syscall(SYS_futex, &waiter->woken, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
 void ob_wait_wake(void)
 {
     struct waiter *next;
     for (struct waiter *waiter = waiters.next; waiter != &waiters; waiter = next) {
         next = waiter->next;
-        if (!complete(waiter))
-            continue;
-        unlink_waiter(waiter);
-        pthread_cond_signal(&waiter->woken);
+        if (complete(waiter))
+            wake(waiter);
     }
 }
 
-static struct timespec deadline_after(uint32_t milliseconds)
+void ob_wait_interrupt(const struct ob_thread *thread)
 {
-    struct timespec at;
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += milliseconds / 1000;
-    at.tv_nsec += (long)(milliseconds % 1000) * 1000000;
-    if (at.tv_nsec >= 1000000000) {
-        at.tv_nsec -= 1000000000;
-        at.tv_sec++;
+    struct waiter *next;
+    for (struct waiter *waiter = waiters.next; waiter != &waiters; waiter = next) {
+        next = waiter->next;
+        if (waiter->thread == thread && complete(waiter))
+            wake(waiter);
+    }
+}
+
+/* The kernel's own layout for SYS_futex: two longs, whatever width time_t has. */
+struct deadline {
+    long seconds, nanoseconds;
+};
+
+static struct deadline deadline_after(uint32_t milliseconds)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    struct deadline at = {(long)now.tv_sec + (long)(milliseconds / 1000),
+                          now.tv_nsec + (long)(milliseconds % 1000) * 1000000};
+    if (at.nanoseconds >= 1000000000) {
+        at.nanoseconds -= 1000000000;
+        at.seconds++;
     }
     return at;
 }
@@ -117,27 +160,26 @@ static struct timespec deadline_after(uint32_t milliseconds)
 /* Sleeps until somebody completes the wait or its time is up. Wait lock held. */
 static void sleep_until_done(struct waiter *waiter, uint32_t milliseconds)
 {
-    const struct timespec deadline = deadline_after(milliseconds);
-    pthread_condattr_t attributes;
-    int error = 0;
+    const struct deadline deadline = deadline_after(milliseconds);
+    bool late = false;
+    int saved = errno; /* images see the host's errno through the builtin CRT */
 
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&waiter->woken, &attributes);
     waiter->next = &waiters;
     waiter->prev = waiters.prev;
     waiter->prev->next = waiters.prev = waiter;
-
-    while (!waiter->done && error != ETIMEDOUT) {
-        if (milliseconds == OB_INFINITE)
-            pthread_cond_wait(&waiter->woken, &wait_lock);
-        else
-            error = pthread_cond_timedwait(&waiter->woken, &wait_lock, &deadline);
+    while (!waiter->done && !late) {
+        ob_wait_unlock();
+        ob_asleep = true;
+        late = syscall(SYS_futex, &waiter->woken, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, 0,
+                       milliseconds == OB_INFINITE ? NULL : &deadline, NULL,
+                       FUTEX_BITSET_MATCH_ANY) != 0 &&
+               errno == ETIMEDOUT;
+        ob_asleep = false;
+        ob_wait_lock();
     }
     if (!waiter->done)
         unlink_waiter(waiter);
-    pthread_cond_destroy(&waiter->woken);
-    pthread_condattr_destroy(&attributes);
+    errno = saved;
 }
 
 /* What WaitForMultipleObjects refuses: too many, not waitable, one object twice in a wait for all.
@@ -156,16 +198,18 @@ static nt_status check_objects(struct ob_object *const *objects, uint32_t count,
     return STATUS_SUCCESS;
 }
 
-nt_status ob_wait(struct ob_object *const *objects, uint32_t count, bool all, uint32_t milliseconds,
-                  uint32_t thread_id, uint32_t *index)
+nt_status ob_wait_as(struct ob_object *const *objects, uint32_t count, bool all,
+                     uint32_t milliseconds, struct ob_thread *thread, bool alertable,
+                     uint32_t *index)
 {
     struct waiter waiter = {
         .objects = objects,
         .count = count,
         .all = all,
-        .thread_id = thread_id,
+        .alertable = alertable,
+        .thread = thread,
     };
-    nt_status status = check_objects(objects, count, all);
+    nt_status status = count ? check_objects(objects, count, all) : STATUS_SUCCESS;
     if (!nt_ok(status))
         return status;
 
@@ -177,5 +221,14 @@ nt_status ob_wait(struct ob_object *const *objects, uint32_t count, bool all, ui
         return STATUS_TIMEOUT;
     if (index)
         *index = waiter.index;
-    return STATUS_SUCCESS;
+    return waiter.status;
+}
+
+nt_status ob_wait(struct ob_object *const *objects, uint32_t count, bool all, uint32_t milliseconds,
+                  uint32_t thread_id, uint32_t *index)
+{
+    struct ob_thread thread = {.id = thread_id};
+    if (count == 0)
+        return STATUS_INVALID_PARAMETER;
+    return ob_wait_as(objects, count, all, milliseconds, &thread, false, index);
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "loader/ke/futex.h"
+#include "loader/ke/suspend.h"
 #include "loader/win32/errors.h"
 
 enum { ONCE_NOT_STARTED = 0, ONCE_PENDING = 1, ONCE_DONE = 2, ONCE_ASYNC_PENDING = 3 };
@@ -152,13 +153,15 @@ bool win32_address_wait(const volatile void *address, const void *compare, size_
     self.prev->next = bucket->head.prev = &self;
     pthread_mutex_unlock(&bucket->mutex);
     while (!__atomic_load_n(&self.woken, __ATOMIC_ACQUIRE)) {
-        if (ke_futex_wait(&self.woken, 0, KE_FUTEX_ANYONE, deadline))
+        if (ke_futex_wait_raw(&self.woken, 0, KE_FUTEX_ANYONE, deadline) &&
+            !ke_thread_told_to_end())
             continue;
         lock_bucket(address);
         bool late = !__atomic_load_n(&self.woken, __ATOMIC_ACQUIRE);
         if (late)
             dequeue(&self);
         pthread_mutex_unlock(&bucket->mutex);
+        ke_thread_end_if_told();
         return !late;
     }
     return true;

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "loader/ke/apc.h"
 #include "loader/ke/ke.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/process.h"
@@ -49,7 +50,21 @@ nt_status win32_typed(HANDLE handle, const struct ob_type *type, uint32_t needed
     return STATUS_ACCESS_DENIED;
 }
 
+nt_status win32_thread(HANDLE handle, uint32_t needed, struct ob_object **out)
+{
+    if (handle != CURRENT_THREAD)
+        return win32_typed(handle, &ke_thread_type, needed, out);
+    *out = ke_thread_current();
+    return STATUS_SUCCESS;
+}
+
 nt_status win32_wait(const HANDLE *handles, DWORD count, bool all, DWORD milliseconds)
+{
+    return win32_wait_alertable(handles, count, all, milliseconds, false);
+}
+
+nt_status win32_wait_alertable(const HANDLE *handles, DWORD count, bool all, DWORD milliseconds,
+                               bool alertable)
 {
     struct ob_object *objects[WIN32_WAIT_MAX];
     uint32_t taken = 0, index = 0;
@@ -61,9 +76,10 @@ nt_status win32_wait(const HANDLE *handles, DWORD count, bool all, DWORD millise
         taken += nt_ok(status);
     }
     if (nt_ok(status))
-        status = ob_wait(objects, count, all, milliseconds, ke_thread_id(), &index);
+        status = ke_wait(objects, count, all, milliseconds, alertable, &index);
     while (taken)
         ob_object_unref(objects[--taken]);
+    ke_wait_done(status);
     return status == STATUS_SUCCESS ? index : status; /* index holds ABANDONED where it applies */
 }
 

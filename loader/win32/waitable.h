@@ -24,8 +24,23 @@ nt_status win32_typed(HANDLE handle, const struct ob_type *type, uint32_t needed
  * failure.
  */
 nt_status win32_wait(const HANDLE *handles, DWORD count, bool all, DWORD milliseconds);
+/* Alertable, it also ends with STATUS_USER_APC (0xC0), after the calls were made, and with
+ * STATUS_ALERTED (0x101). */
+nt_status win32_wait_alertable(const HANDLE *handles, DWORD count, bool all, DWORD milliseconds,
+                               bool alertable);
 /* The same with WAIT_FAILED and the last error. */
 DWORD win32_wait_result(const HANDLE *handles, DWORD count, bool all, DWORD milliseconds);
+
+/* A thread's handle, CURRENT_THREAD included, with `needed` access. A new reference. */
+nt_status win32_thread(HANDLE handle, uint32_t needed, struct ob_object **out);
+enum {
+    WIN32_THREAD_TERMINATE = 0x0001,
+    WIN32_THREAD_SUSPEND_RESUME = 0x0002,
+    WIN32_THREAD_ALERT = 0x0004,
+    WIN32_THREAD_GET_CONTEXT = 0x0008,
+    WIN32_THREAD_SET_CONTEXT = 0x0010,
+    WIN32_THREAD_ALL_ACCESS = 0x1FFFFF,
+};
 
 /*
  * An NT timeout (LARGE_INTEGER) in milliseconds, rounded up: NULL = for ever, negative = relative

@@ -26,6 +26,8 @@
     X(path)                  \
     X(env)                   \
     X(thread)                \
+    X(threadinfo)            \
+    X(apc)                   \
     X(sync)                  \
     X(event)                 \
     X(wait)                  \

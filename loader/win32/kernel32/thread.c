@@ -2,31 +2,23 @@
  * Threads (processthreadsapi.h). Priorities and affinities are kept for images to read back; the
  * host's scheduler is not told.
  */
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "loader/ke/teb.h"
+#include "loader/ke/suspend.h"
 #include "loader/ldr/gate.h"
 #include "loader/ldr/ldr.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/kernel32/families.h"
-#include "loader/win32/strings.h"
+#include "loader/win32/process.h"
 #include "loader/win32/waitable.h"
 
 enum { CREATE_SUSPENDED = 0x4, STACK_SIZE_PARAM_IS_A_RESERVATION = 0x10000 };
-enum { THREAD_ALL_ACCESS = 0x1FFFFF };
 enum { PRIORITY_ERROR = 0x7FFFFFFF, PRIORITY_IDLE = -15, PRIORITY_TIME_CRITICAL = 15 };
 #define RESUME_FAILED 0xFFFFFFFFu
 
 static nt_status thread_of(HANDLE handle, struct ob_object **out)
 {
-    if (handle != CURRENT_THREAD)
-        return ob_handle_get(win32_ob_handle(handle), &ke_thread_type, out, NULL);
-    *out = ke_thread_current();
-    return STATUS_SUCCESS;
+    return win32_thread(handle, 0, out);
 }
 
 /* Without the flag, `size` is what to commit at first: the stack is as large as the EXE says, at
@@ -40,6 +32,7 @@ static uint64_t stack_size(SIZE_T size, DWORD flags)
     return size > reserve ? (size + 0xFFFFFu) & ~(uint64_t)0xFFFFF : 0;
 }
 
+/* Suspended at first: handle and id are written before the thread runs. */
 static HANDLE WINAPI_DEF k32_CreateThread(const SECURITY_ATTRIBUTES *attributes, SIZE_T size,
                                           ke_thread_start start, void *parameter, DWORD flags,
                                           DWORD *thread_id)
@@ -47,16 +40,41 @@ static HANDLE WINAPI_DEF k32_CreateThread(const SECURITY_ATTRIBUTES *attributes,
     struct ob_object *thread;
     if (flags & ~(DWORD)(CREATE_SUSPENDED | STACK_SIZE_PARAM_IS_A_RESERVATION))
         return win32_fail_null(ERROR_INVALID_PARAMETER);
-    nt_status status = ke_thread_create(start, parameter, stack_size(size, flags),
-                                        flags & CREATE_SUSPENDED, &thread, thread_id, NULL);
+    nt_status status =
+        ke_thread_create(start, parameter, stack_size(size, flags), true, &thread, thread_id, NULL);
     if (!nt_ok(status)) {
         win32_result(status);
         return NULL;
     }
     uint32_t handle =
-        ob_handle_create(thread, THREAD_ALL_ACCESS, attributes && attributes->bInheritHandle);
+        ob_handle_create(thread, WIN32_THREAD_ALL_ACCESS, attributes && attributes->bInheritHandle);
+    if (!handle)
+        ke_thread_terminate(thread, 0);
+    else if (!(flags & CREATE_SUSPENDED))
+        ke_thread_resume(thread, NULL);
     ob_object_unref(thread);
     return handle ? win32_handle(handle) : win32_fail_null(ERROR_NOT_ENOUGH_MEMORY);
+}
+
+/* CreateRemoteThread(Ex) for this process, the only one that can be reached. */
+static HANDLE WINAPI_DEF k32_CreateRemoteThreadEx(HANDLE process,
+                                                  const SECURITY_ATTRIBUTES *attributes,
+                                                  SIZE_T size, ke_thread_start start,
+                                                  void *parameter, DWORD flags, void *list,
+                                                  DWORD *thread_id)
+{
+    if (!win32_is_this_process(process))
+        return NULL;
+    return k32_CreateThread(attributes, size, start, parameter, flags, thread_id);
+}
+
+static HANDLE WINAPI_DEF k32_CreateRemoteThread(HANDLE process,
+                                                const SECURITY_ATTRIBUTES *attributes, SIZE_T size,
+                                                ke_thread_start start, void *parameter, DWORD flags,
+                                                DWORD *thread_id)
+{
+    return k32_CreateRemoteThreadEx(process, attributes, size, start, parameter, flags, NULL,
+                                    thread_id);
 }
 
 static void WINAPI_DEF k32_ExitThread(DWORD code)
@@ -72,18 +90,18 @@ static void WINAPI_DEF k32_FreeLibraryAndExitThread(HMODULE module, DWORD code)
     ke_thread_exit(code); /* nothing here returns to the module */
 }
 
-/* Another thread cannot be stopped at an arbitrary instruction: it may hold a lock of the host. */
 static BOOL WINAPI_DEF k32_TerminateThread(HANDLE handle, DWORD code)
 {
     struct ob_object *thread;
-    nt_status status = thread_of(handle, &thread);
+    nt_status status = win32_thread(handle, WIN32_THREAD_TERMINATE, &thread);
     if (!nt_ok(status))
         return win32_result(status);
     bool self = ke_thread_id_of(thread) == ke_thread_id();
+    if (self) /* its own record holds it */
+        ob_object_unref(thread);
+    status = ke_thread_terminate(thread, code); /* does not return for this thread */
     ob_object_unref(thread);
-    if (self)
-        ke_thread_exit(code);
-    return win32_fail(ERROR_NOT_SUPPORTED);
+    return win32_result(status);
 }
 
 static HANDLE WINAPI_DEF k32_GetCurrentThread(void)
@@ -139,7 +157,7 @@ static DWORD change_count(HANDLE handle, count_function change)
 {
     struct ob_object *thread;
     uint32_t previous = RESUME_FAILED;
-    nt_status status = thread_of(handle, &thread);
+    nt_status status = win32_thread(handle, WIN32_THREAD_SUSPEND_RESUME, &thread);
     if (nt_ok(status)) {
         status = change(thread, &previous);
         ob_object_unref(thread);
@@ -221,27 +239,6 @@ static DWORD WINAPI_DEF k32_SetThreadIdealProcessor(HANDLE handle, DWORD process
     return is_thread(handle) ? 0 : RESUME_FAILED;
 }
 
-/* The host shows 15 bytes of a thread's name; the file belongs to the thread as long as it lives.
- */
-static HRESULT WINAPI_DEF k32_SetThreadDescription(HANDLE handle, const WCHAR *description)
-{
-    char path[64], *name = win32_utf8_of_wide(description, win32_wlen(description));
-    DWORD id = k32_GetThreadId(handle);
-    if (!name || id == 0) {
-        free(name);
-        return (HRESULT)(name ? 0x80070006 : 0x8007000E); /* E_HANDLE, E_OUTOFMEMORY */
-    }
-    snprintf(path, sizeof(path), "/proc/self/task/%u/comm", (unsigned)id);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        ssize_t written = write(fd, name, strnlen(name, 15));
-        (void)written; /* a name is a convenience */
-        close(fd);
-    }
-    free(name);
-    return (HRESULT)0x10000000; /* a success with a bit that Windows sets too */
-}
-
 /* Stack that remains for a handler of a stack overflow; only remembered. */
 static BOOL WINAPI_DEF k32_SetThreadStackGuarantee(ULONG *bytes)
 {
@@ -260,16 +257,50 @@ static void WINAPI_DEF k32_GetCurrentThreadStackLimits(ULONG_PTR *low, ULONG_PTR
     *high = (ULONG_PTR)teb->StackBase;
 }
 
-/* The registers of a running thread cannot be had without stopping it. */
+/* Windows wants CONTEXT aligned on x86-64; images that have it elsewhere get along here. */
 static BOOL WINAPI_DEF k32_GetThreadContext(HANDLE handle, void *context)
 {
-    return is_thread(handle) && win32_fail(ERROR_NOT_SUPPORTED);
+    struct ob_object *thread;
+    struct ke_context copy;
+    nt_status status = win32_thread(handle, WIN32_THREAD_GET_CONTEXT, &thread);
+    if (!nt_ok(status))
+        return win32_result(status);
+    memcpy(&copy, context, sizeof(copy));
+    status = ke_thread_get_context(thread, &copy);
+    if (nt_ok(status))
+        memcpy(context, &copy, sizeof(copy));
+    ob_object_unref(thread);
+    return win32_result(status);
 }
 
 static BOOL WINAPI_DEF k32_SetThreadContext(HANDLE handle, const void *context)
 {
-    return is_thread(handle) && win32_fail(ERROR_NOT_SUPPORTED);
+    struct ob_object *thread;
+    struct ke_context copy;
+    nt_status status = win32_thread(handle, WIN32_THREAD_SET_CONTEXT, &thread);
+    if (!nt_ok(status))
+        return win32_result(status);
+    memcpy(&copy, context, sizeof(copy));
+    if (ke_thread_id_of(thread) == ke_thread_id()) /* this may be the end of this call */
+        ob_object_unref(thread);
+    status = ke_thread_set_context(thread, &copy);
+    if (ke_thread_id_of(thread) != ke_thread_id())
+        ob_object_unref(thread);
+    return win32_result(status);
 }
+
+#ifdef __x86_64__
+/* No thread here is one of WOW64. */
+static BOOL WINAPI_DEF k32_Wow64GetThreadContext(HANDLE handle, void *context)
+{
+    return is_thread(handle) && win32_fail(ERROR_INVALID_PARAMETER);
+}
+
+static BOOL WINAPI_DEF k32_Wow64SetThreadContext(HANDLE handle, const void *context)
+{
+    return is_thread(handle) && win32_fail(ERROR_INVALID_PARAMETER);
+}
+#endif
 
 const struct ldr_builtin_export kernel32_thread_exports[] = {
     /* Entry points return into it (behaviours, Imports); nobody calls it. */
@@ -277,6 +308,8 @@ const struct ldr_builtin_export kernel32_thread_exports[] = {
      .kind = LDR_EXPORT_FUNCTION,
      .address = (const void *)ldr_gate_return},
     LDR_FN(k32_, CreateThread),
+    LDR_FN(k32_, CreateRemoteThread),
+    LDR_FN(k32_, CreateRemoteThreadEx),
     LDR_FN(k32_, ExitThread),
     LDR_FN(k32_, FreeLibraryAndExitThread),
     LDR_FN(k32_, TerminateThread),
@@ -294,11 +327,17 @@ const struct ldr_builtin_export kernel32_thread_exports[] = {
     LDR_FN(k32_, GetThreadPriorityBoost),
     LDR_FN(k32_, SetThreadAffinityMask),
     LDR_FN(k32_, SetThreadIdealProcessor),
-    LDR_FN(k32_, SetThreadDescription),
     LDR_FN(k32_, SetThreadStackGuarantee),
     LDR_FN(k32_, GetCurrentThreadStackLimits),
     LDR_FN(k32_, GetThreadContext),
     LDR_FN(k32_, SetThreadContext),
+#ifdef __x86_64__
+    LDR_FN(k32_, Wow64GetThreadContext),
+    LDR_FN(k32_, Wow64SetThreadContext),
+    {.name = "Wow64SuspendThread",
+     .kind = LDR_EXPORT_FUNCTION,
+     .address = (const void *)k32_SuspendThread},
+#endif
 };
 const size_t kernel32_thread_count =
     sizeof(kernel32_thread_exports) / sizeof(*kernel32_thread_exports);

@@ -1,35 +1,47 @@
 /*
- * Waiting for objects, and sleeping. There are no asynchronous procedure calls, so an alertable
- * wait is a plain one.
+ * Waiting for objects, and sleeping. An alertable wait that NtAlertThread ends begins anew, with
+ * its whole time: the Win32 functions have no answer for it.
  */
 #include <sched.h>
-#include <time.h>
 
-#include "loader/ke/futex.h"
+#include "loader/ke/apc.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/kernel32/families.h"
 #include "loader/win32/waitable.h"
 
+static DWORD wait_result(const HANDLE *handles, DWORD count, BOOL all, DWORD milliseconds,
+                         BOOL alertable)
+{
+    nt_status status;
+    do
+        status = win32_wait_alertable(handles, count, all != 0, milliseconds, alertable != 0);
+    while (status == (nt_status)OB_STATUS_ALERTED);
+    if (nt_ok(status))
+        return status;
+    win32_result(status);
+    return WAIT_FAILED;
+}
+
 static DWORD WINAPI_DEF k32_WaitForSingleObjectEx(HANDLE handle, DWORD milliseconds, BOOL alertable)
 {
-    return win32_wait_result(&handle, 1, false, milliseconds);
+    return wait_result(&handle, 1, FALSE, milliseconds, alertable);
 }
 
 static DWORD WINAPI_DEF k32_WaitForSingleObject(HANDLE handle, DWORD milliseconds)
 {
-    return win32_wait_result(&handle, 1, false, milliseconds);
+    return wait_result(&handle, 1, FALSE, milliseconds, FALSE);
 }
 
 static DWORD WINAPI_DEF k32_WaitForMultipleObjectsEx(DWORD count, const HANDLE *handles, BOOL all,
                                                      DWORD milliseconds, BOOL alertable)
 {
-    return win32_wait_result(handles, count, all != 0, milliseconds);
+    return wait_result(handles, count, all, milliseconds, alertable);
 }
 
 static DWORD WINAPI_DEF k32_WaitForMultipleObjects(DWORD count, const HANDLE *handles, BOOL all,
                                                    DWORD milliseconds)
 {
-    return win32_wait_result(handles, count, all != 0, milliseconds);
+    return wait_result(handles, count, all, milliseconds, FALSE);
 }
 
 /* What SignalObjectAndWait takes for its first object. */
@@ -55,22 +67,20 @@ static DWORD WINAPI_DEF k32_SignalObjectAndWait(HANDLE signal, HANDLE wait, DWOR
         ob_object_unref(object);
     }
     if (nt_ok(status))
-        return win32_wait_result(&wait, 1, false, milliseconds);
+        return wait_result(&wait, 1, FALSE, milliseconds, alertable);
     win32_result(status);
     return WAIT_FAILED;
 }
 
 static DWORD WINAPI_DEF k32_SleepEx(DWORD milliseconds, BOOL alertable)
 {
-    struct ke_deadline storage;
-    const struct ke_deadline *deadline = ke_deadline_after(milliseconds, &storage);
-    const uint32_t never = 0;
+    nt_status status;
     if (milliseconds == 0)
         sched_yield();
-    else
-        while (ke_futex_wait(&never, 0, KE_FUTEX_ANYONE, deadline))
-            ;
-    return 0;
+    do
+        status = ke_sleep(milliseconds, alertable != 0);
+    while (status == (nt_status)OB_STATUS_ALERTED);
+    return status == (nt_status)OB_STATUS_USER_APC ? OB_STATUS_USER_APC : 0;
 }
 
 static void WINAPI_DEF k32_Sleep(DWORD milliseconds)
