@@ -69,6 +69,21 @@ dll() { # NAME SOURCE CFLAGS MSVC_LINK_OPTIONS GNU_LINK_OPTIONS
     fi
 }
 
+# A program that starts at start(), without start-up code of any runtime.
+exe() { # NAME SOURCE CFLAGS MSVC_LINK_OPTIONS GNU_LINK_OPTIONS
+    name=$1 source=$2 cflags=$3 msvc=$4 gnu=$5 object=$work/$1.o
+    compile "$object" "$src/$source" $cflags
+    if [ "$toolchain" = clang ]; then
+        case "$word $msvc" in 32*safeseh*) safeseh= ;; 32*) safeseh=/safeseh:no ;; *) safeseh= ;; esac
+        lld-link /nologo /machine:$machine /nodefaultlib /subsystem:console /entry:start $safeseh \
+            /out:"$out/$name.exe" $object $kernel32 $msvcrt $msvc
+    else
+        entry=start
+        [ "$word" = 32 ] && entry=_start
+        $gcc -s -nostdlib -Wl,--entry,$entry -o "$out/$name.exe" $object $gnu -lkernel32 -lmsvcrt -lgcc
+    fi
+}
+
 # GNU ld has no /FIXED for a DLL: set RELOCS_STRIPPED and clear the base-relocation directory after
 # linking. The .reloc section stays: a gap between PE sections would be no valid image.
 put() { # FILE OFFSET OCTAL_BYTES
@@ -88,9 +103,21 @@ lib() { echo "$work/$1.dll.lib"; }
 
 # ---- samples ----------------------------------------------------------------------------------
 importlib kernel32.dll LoadLibraryA@4 GetModuleHandleA@4 GetProcAddress@8 GetStdHandle@4 \
-    WriteFile@20 GetCommandLineA@0 ExitProcess@4
+    WriteFile@20 GetCommandLineA@0 ExitProcess@4 VirtualAlloc@16 VirtualFree@12 VirtualProtect@16 \
+    RaiseException@16 AddVectoredExceptionHandler@8 RemoveVectoredExceptionHandler@4 \
+    SetUnhandledExceptionFilter@4 FreeLibrary@4 GetLastError@0 CreateThread@24 \
+    WaitForSingleObject@8 GetExitCodeThread@8 CloseHandle@4 EnumResourceNamesA@16 \
+    InitOnceExecuteOnce@16 FlsAlloc@4 FlsSetValue@8 FlsGetValue@4 FlsFree@4 GetCurrentThreadId@0 \
+    ExitThread@4 Sleep@4 DisableThreadLibraryCalls@4 TlsAlloc@0 TlsSetValue@8 TlsGetValue@4 \
+    UnhandledExceptionFilter@4
+if [ "$word" = 64 ]; then
+    importlib msvcrt.dll __C_specific_handler qsort _setjmp longjmp _resetstkoflw
+else
+    importlib msvcrt.dll _except_handler3 qsort _setjmp3 longjmp _resetstkoflw
+fi
 importlib api-ms-win-crt-string-l1-1-0.dll strlen strrchr
 kernel32=$work/kernel32.dll.lib
+msvcrt=$work/msvcrt.dll.lib
 
 dll basic basic/basic.c '' /export:subtract_stdcall -Wl,--kill-at
 dll shared shared/shared.c '' '' ''
@@ -130,12 +157,15 @@ dll forward2 forward/forward.c '' "/export:low_again=low.low_value
     "$src/forward/forward2.def"
 
 dll tls tls/tls.c '' '' ''
+exe fault fault/fault.c '-msse2' '/nxcompat' '-Wl,--nxcompat'
+
 dll refuse refuse/refuse.c '' '' ''
 
 implib "$src/host_import/host.def" "$work/host.lib"
 dll plugin host_import/plugin.c '' "$work/host.lib" "$work/host.lib"
 
 if [ "$toolchain" = clang ]; then
+    exe seh seh/seh.c '' '' ''
     dll delay delay/delay.c '' "/delayload:low.dll $(lib low) $kernel32" ''
     llvm-rc /FO "$work/resource.res" "$src/resource/resource.rc"
     lld-link /nologo /dll /noentry /machine:$machine /out:"$out/resource.dll" "$work/resource.res"
@@ -148,6 +178,11 @@ else
     $gcc -s -shared -nostdlib -Wl,--entry,0 -o "$out/resource.dll" "$work/resource.o"
     $gcc -s -O1 -Wall -Wextra -o "$out/hello.exe" "$src/hello/hello_crt.c"
 fi
+
+# What the cases of each program print on Windows: tests/unit/test_sample_exceptions.c.
+for expect in "$src"/*/*.expect.txt; do
+    [ -e "$out/$(basename "${expect%.expect.txt}").exe" ] && cp "$expect" "$out"
+done
 
 # The golden outcomes of `peldr test` go beside their images: for all sets, or one toolchain's.
 for golden in "$src"/*/*.expect.json "$src"/*/*.expect.$toolchain.json; do
