@@ -130,6 +130,12 @@ static bool apply_row(const struct cfi_frame *frame, const struct cfi_row *row,
     return KE_CONTEXT_SP(caller) > frame->low && KE_CONTEXT_SP(caller) <= frame->high;
 }
 
+uintptr_t ke_cfi_function(uintptr_t address)
+{
+    struct dwarf_eh_bases bases;
+    return find_fde((void *)address, &bases) ? (uintptr_t)bases.func : 0;
+}
+
 bool ke_cfi_step(struct ke_context *context, bool *exact, uintptr_t *function)
 {
     struct cfi_frame frame;

@@ -70,6 +70,8 @@ struct cfi_description {
     struct cfi_reader initial, program;
 };
 
+/* The start of the native function that an address lies in, 0 where no information is. */
+uintptr_t ke_cfi_function(uintptr_t address);
 /* Whether the FDE at `fde` can be read. */
 bool ke_cfi_describe(const void *fde, struct cfi_description *out);
 /* The row for the instruction `offset` bytes behind the function's start. */

@@ -190,10 +190,11 @@ bool ke_call_vectored(struct ke_exception_pointers *pointers, bool is_continue);
 /* What UnhandledExceptionFilter does: the filter's answer, or a report and KE_EXECUTE_HANDLER. */
 int32_t ke_unhandled(struct ke_exception_pointers *pointers);
 
-/* ---- the last words (report.c, crash.c)
- * ---------------------------------------------------------- */
+/* ---- the last words (crash.c) -------------------------------------------------------------------
+ */
 
-/* "access violation reading 0x10 at zlib1.dll+0x1234 (0x...)": one line on standard error. */
+/* "unhandled exception STATUS_... 0xc0000005 at zlib1.dll+0x1234 (0x...) reading 0x10": one line on
+ * standard error. */
 void ke_report_exception(const struct ke_exception_record *record);
 /* That line and registers, disassembly and backtrace; `context` NULL = the line alone. */
 void ke_report_crash(const struct ke_exception_record *record, const struct ke_context *context);

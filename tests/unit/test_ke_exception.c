@@ -173,7 +173,7 @@ static void raise_thread_name(void)
 
 static void unhandled_exceptions_end_the_process(void **state)
 {
-    char text[512];
+    char text[16384];
     assert_int_equal(status_of(raise_unhandled, text, sizeof(text)), 0x94);
     assert_non_null(strstr(text, "peldr: unhandled exception STATUS_INTEGER_DIVIDE_BY_ZERO"));
     assert_non_null(strstr(text, "0xc0000094"));

@@ -3,6 +3,7 @@
  * written: their names are bound to the trap.
  */
 #include "loader/ke/exception.h"
+#include "loader/ke/unwind.h"
 
 #include <pthread.h>
 #include <sys/random.h>
@@ -51,13 +52,24 @@ static LONG WINAPI_DEF nt_RtlUnhandledExceptionFilter(struct ke_exception_pointe
     return ke_unhandled(pointers);
 }
 
-/* No frame can be walked without unwind data, and zero frames are a documented answer. */
+/* The hash is the sum of the addresses: what tells one backtrace from another. */
 static USHORT WINAPI_DEF nt_RtlCaptureStackBackTrace(ULONG skip, ULONG count, void **frames,
                                                      ULONG *hash)
 {
+    enum { FRAMES_MAX = 1024 };
+    uintptr_t found[FRAMES_MAX];
+    struct ke_context context = {0};
+    ke_capture_context(&context);
+    ULONG wanted = skip < FRAMES_MAX && count < FRAMES_MAX - skip ? skip + count : FRAMES_MAX;
+    ULONG total = ke_backtrace(&context, found, wanted), sum = 0;
+    USHORT copied = 0;
+    for (ULONG i = skip; i < total; i++) {
+        frames[copied++] = (void *)found[i];
+        sum += (ULONG)found[i];
+    }
     if (hash)
-        *hash = 0;
-    return 0;
+        *hash = sum;
+    return copied;
 }
 
 static void *WINAPI_DEF nt_RtlPcToFileHeader(void *pc, void **base)
