@@ -108,8 +108,15 @@ static void report_registers(const struct ke_context *context)
     }
 }
 
-/* "#3  zlib1.dll+0x1234 (0x180001234)  zlib1.dll!inflate+0x12"; a return address may lie behind the
- * end of the function that it returns to, so the byte before it is what is named. */
+/* A return address may lie behind the end of the function that it returns to, so the byte before it
+ * is what is named; not so where a thread or program starts, which nothing has called. */
+static uintptr_t named_byte(uintptr_t address, bool returns)
+{
+    return returns && (!ldr_image_at(address, NULL) || ke_is_return_address(address)) ? address - 1
+                                                                                      : address;
+}
+
+/* "#3  zlib1.dll+0x1234 (0x180001234)  zlib1.dll!inflate+0x12" */
 static void report_frame(unsigned number, uintptr_t address, bool returns)
 {
     struct ke_text text = {.length = 0}, symbol = {.length = 0};
@@ -118,7 +125,7 @@ static void report_frame(unsigned number, uintptr_t address, bool returns)
     ke_text_number(&text, number);
     ke_text_put(&text, number < 10 ? "  " : " ");
     ke_text_address(&text, address);
-    ke_text_symbol(&symbol, address - returns, &start);
+    ke_text_symbol(&symbol, named_byte(address, returns), &start);
     if (symbol.length) {
         ke_text_put(&text, "  ");
         ke_text_put(&text, symbol.bytes);
