@@ -284,13 +284,21 @@ static WINCDECL_DEF procedure crt__get_purecall_handler(void)
     return purecall_handler;
 }
 
-static WINCDECL_DEF void crt_terminate(void)
+/* A handler may not leave by an exception; one that does so ends here again. */
+void crt_terminate(void)
 {
+    static __thread bool terminating;
     procedure handler = (procedure)crt_thread()->terminate;
-    if (handler != NULL) {
+    if (handler != NULL && !terminating) {
+        terminating = true;
         handler();
     }
     crt_abort();
+}
+
+static WINCDECL_DEF void crt_terminate_program(void)
+{
+    crt_terminate();
 }
 
 static WINCDECL_DEF procedure crt_set_terminate(procedure handler)
@@ -410,14 +418,14 @@ static const struct ldr_builtin_export functions[] = {
     CRT_FN(_purecall),
     CRT_FN(_set_purecall_handler),
     CRT_FN(_get_purecall_handler),
-    CRT_FN(terminate),
-    CRT_AS(__std_terminate, crt_terminate),
+    CRT_AS(terminate, crt_terminate_program),
+    CRT_AS(__std_terminate, crt_terminate_program),
     CRT_FN(set_terminate),
     CRT_FN(_get_terminate),
     CRT_FN(unexpected),
     CRT_FN(set_unexpected),
     CRT_FN(_get_unexpected),
-    {.name = "?terminate@@YAXXZ", .address = (const void *)crt_terminate},
+    {.name = "?terminate@@YAXXZ", .address = (const void *)crt_terminate_program},
     {.name = "?unexpected@@YAXXZ", .address = (const void *)crt_unexpected},
     {.name = "?set_terminate@@YAP6AXXZP6AXXZ@Z", .address = (const void *)crt_set_terminate},
     {.name = "?set_unexpected@@YAP6AXXZP6AXXZ@Z", .address = (const void *)crt_set_unexpected},

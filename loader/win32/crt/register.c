@@ -29,6 +29,8 @@ WIN32_NAMES(vcruntime140);
     X(ctype)               \
     X(data_functions)      \
     X(dir)                 \
+    X(eh)                  \
+    X(eh_frame)            \
     X(environment)         \
     X(errno)               \
     X(exit)                \
@@ -77,10 +79,11 @@ static const struct ldr_builtin_family *const ucrt_own[] = {
     &crt_ucrt_stdio_family, &crt_ucrt_timefmt_family, &crt_ucrt_wstring_family, NULL};
 static const struct ldr_builtin_family *const no_own[] = {NULL};
 
-/* vcruntime140_1.dll holds what was added for x86-64's second exception format: traps so far. */
+/* vcruntime140_1.dll holds what was added for x86-64's second exception format. */
 #if defined(__x86_64__)
 static const char *const vcruntime140_1_names[] = {"__CxxFrameHandler4", "__NLG_Dispatch2",
                                                    "__NLG_Return2"};
+static const size_t vcruntime140_1_count = CRT_COUNT(vcruntime140_1_names);
 #endif
 
 static struct dll {
@@ -113,6 +116,9 @@ static struct dll {
      crt_data_attach_ucrt,
      {0},
      {0}},
+#if defined(__x86_64__)
+    {"VCRUNTIME140_1.dll", no_own, vcruntime140_1_names, &vcruntime140_1_count, NULL, {0}, {0}},
+#endif
 };
 
 /* ---- looking names up
@@ -247,14 +253,6 @@ static void register_all(void)
         register_dll(&dlls[i], &common);
     }
     free(common.rows);
-#if defined(__x86_64__)
-    static const struct ldr_builtin vcruntime140_1 = {
-        .name = "VCRUNTIME140_1.dll",
-        .names = vcruntime140_1_names,
-        .name_count = CRT_COUNT(vcruntime140_1_names),
-    };
-    ldr_builtin_register(&vcruntime140_1);
-#endif
 }
 
 void win32_crt_register(void)

@@ -22,6 +22,8 @@ void crt_environment_init(void);
 void crt_run_exit_functions(void);
 void crt_exit(int code) __attribute__((noreturn));
 void crt_abort(void) __attribute__((noreturn));
+/* std::terminate(): the thread's handler, then abort(). */
+void crt_terminate(void) __attribute__((noreturn));
 
 /* signal.c: as raise(); returns when the signal was handled or is ignored. */
 int crt_raise(int number);

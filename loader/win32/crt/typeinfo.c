@@ -1,6 +1,6 @@
 /*
  * C++ support that needs no unwinding: type_info names and comparison, copies of std::exception's
- * text, what the runtime knows of exceptions in flight (none).
+ * text.
  *
  * A type name looks like ".?AVbar@foo@@": kind (V class, U struct, T union, W4 enum), then the
  * scopes from the inside out. Templates and other rarities are shown as they are.
@@ -153,45 +153,9 @@ static WINCDECL_DEF void crt___std_exception_destroy(struct exception_data *data
     *data = (struct exception_data){0};
 }
 
-/* ---- exceptions in flight
- * ------------------------------------------------------------------------------------ */
-
-static WINCDECL_DEF int crt___uncaught_exceptions(void)
-{
-    return 0;
-}
-
-static WINCDECL_DEF void **crt___current_exception(void)
-{
-    static __thread void *record;
-    return &record;
-}
-
-static WINCDECL_DEF void **crt___current_exception_context(void)
-{
-    static __thread void *context;
-    return &context;
-}
-
-static WINCDECL_DEF int *crt___processing_throw(void)
-{
-    static __thread int count;
-    return &count;
-}
-
-static WINCDECL_DEF void *crt__set_se_translator(void *translator)
-{
-    void *old = crt_thread()->se_translator;
-    crt_thread()->se_translator = translator;
-    return old;
-}
-
 static const struct ldr_builtin_export functions[] = {
     CRT_FN(__std_type_info_name),    CRT_FN(__std_type_info_destroy_list),
     CRT_FN(__std_type_info_compare), CRT_FN(__std_type_info_hash),
     CRT_FN(__std_exception_copy),    CRT_FN(__std_exception_destroy),
-    CRT_FN(__uncaught_exceptions),   CRT_AS(__uncaught_exception, crt___uncaught_exceptions),
-    CRT_FN(__current_exception),     CRT_FN(__current_exception_context),
-    CRT_FN(__processing_throw),      CRT_FN(_set_se_translator),
 };
 CRT_FAMILY(crt_typeinfo_family, functions);
