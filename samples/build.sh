@@ -157,6 +157,13 @@ dll forward2 forward/forward.c '' "/export:low_again=low.low_value
     "$src/forward/forward2.def"
 
 dll tls tls/tls.c '' '' ''
+exe callback callback/callback.c '' '' ''
+exe unhandled unhandled/unhandled.c '' '' ''
+exe thread thread/thread.c '' '' ''
+dll badinit unhandled/badinit.c '' "$kernel32" ''
+dll badtls unhandled/badinit.c -DBAD_TLS "$kernel32" ''
+dll loud thread/order.c -DNAME="\"loud\"" "$kernel32" ''
+dll quiet thread/order.c "-DQUIET -DNAME=\"quiet\"" "$kernel32" ''
 exe fault fault/fault.c '-msse2' '/nxcompat' '-Wl,--nxcompat'
 
 dll refuse refuse/refuse.c '' '' ''
@@ -174,6 +181,18 @@ if [ "$toolchain" = clang ]; then
         $([ "$word" = 32 ] && echo /safeseh:no) /out:"$out/hello.exe" "$work/hello.o" $kernel32 \
         "$(lib api-ms-win-crt-string-l1-1-0)"
 else
+    # The catcher, the DLL that throws and the shared C++ runtime, which they must share.
+    cxx=$triple-w64-mingw32-g++
+    $cxx -s -O1 -Wall -Wextra -DTHROW_DLL -shared -shared-libgcc -o "$out/sample_throw.dll" \
+        "$src/throw/sample_throw.cpp" -Wl,--out-implib,"$work/sample_throw.lib"
+    $cxx -s -O1 -Wall -Wextra -shared-libgcc -o "$out/throw.exe" "$src/throw/throw.cpp" \
+        "$work/sample_throw.lib"
+    for runtime in libstdc++-6 libgcc_s_seh-1 libgcc_s_dw2-1; do
+        found=$($cxx -print-file-name=$runtime.dll)
+        [ -e "$found" ] && $triple-w64-mingw32-strip -o "$out/$runtime.dll" "$found"
+    done
+    $cxx -s -O1 -Wall -Wextra -Wno-unused-parameter -I"$src" -shared -static \
+        -o "$out/throw_many.dll" "$src/throw/throw_many.cpp"
     $triple-w64-mingw32-windres "$src/resource/resource.rc" "$work/resource.o"
     $gcc -s -shared -nostdlib -Wl,--entry,0 -o "$out/resource.dll" "$work/resource.o"
     $gcc -s -O1 -Wall -Wextra -o "$out/hello.exe" "$src/hello/hello_crt.c"

@@ -23,6 +23,9 @@ typedef void *HMODULE;
 
 enum { DLL_PROCESS_DETACH, DLL_PROCESS_ATTACH, DLL_THREAD_ATTACH, DLL_THREAD_DETACH };
 
+#ifdef __cplusplus
+extern "C"
+#endif
 BOOL WINAPI DllMain(HMODULE module, DWORD reason, void *reserved);
 
 #ifdef _MSC_VER
