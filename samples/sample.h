@@ -26,7 +26,8 @@ enum { DLL_PROCESS_DETACH, DLL_PROCESS_ATTACH, DLL_THREAD_ATTACH, DLL_THREAD_DET
 #ifdef __cplusplus
 extern "C"
 #endif
-BOOL WINAPI DllMain(HMODULE module, DWORD reason, void *reserved);
+    BOOL WINAPI
+    DllMain(HMODULE module, DWORD reason, void *reserved);
 
 #ifdef _MSC_VER
 /* No C runtime: the linker wants this symbol in any object that uses floating point. */

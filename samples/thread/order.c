@@ -1,4 +1,7 @@
-/* A DLL that says when threads come and go; with and without DisableThreadLibraryCalls. */
+/*
+ * A DLL that says when threads come and go; with and without DisableThreadLibraryCalls,
+ * which does nothing for an image with static TLS (mingw-w64's runtime brings a directory).
+ */
 #include "winapi.h"
 
 SAMPLE_NO_CRT

@@ -5,16 +5,36 @@
 
 static int living;
 
-Error::Error(int code) : code(code) { living++; }
-Error::Error(const Error &other) : code(other.code) { living++; }
-Error::~Error() { living--; }
-const char *Error::name() const { return "Error"; }
+Error::Error(int code) : code(code)
+{
+    living++;
+}
+Error::Error(const Error &other) : code(other.code)
+{
+    living++;
+}
+Error::~Error()
+{
+    living--;
+}
+const char *Error::name() const
+{
+    return "Error";
+}
 
-FileError::FileError(int code) : Error(code) {}
+FileError::FileError(int code) : Error(code)
+{
+}
 FileError::~FileError() = default;
-const char *FileError::name() const { return "FileError"; }
+const char *FileError::name() const
+{
+    return "FileError";
+}
 
-int living_errors() { return living; }
+int living_errors()
+{
+    return living;
+}
 
 void throw_int(int value)
 {
@@ -33,7 +53,10 @@ void throw_error(int code, bool file)
     }
 }
 
-void throw_standard(const char *text) { throw std::runtime_error(text); }
+void throw_standard(const char *text)
+{
+    throw std::runtime_error(text);
+}
 
 void call_and_rethrow(void (*callback)())
 {

@@ -50,9 +50,15 @@ static void rethrow()
     std::printf("living: %d\n", living_errors());
 }
 
-static void throw_five() { throw 5; }
+static void throw_five()
+{
+    throw 5;
+}
 
-static void into_dll() { std::printf("the DLL caught %d\n", call_and_catch(throw_five)); }
+static void into_dll()
+{
+    std::printf("the DLL caught %d\n", call_and_catch(throw_five));
+}
 
 static void standard()
 {
@@ -162,7 +168,9 @@ static void through_qsort()
     }
 }
 #else
-static void through_qsort() {}
+static void through_qsort()
+{
+}
 #endif
 
 static void terminated()
@@ -176,7 +184,10 @@ static void terminated()
     throw_int(1);
 }
 
-static void no_throw() noexcept { throw_int(2); }
+static void no_throw() noexcept
+{
+    throw_int(2);
+}
 
 static void broken_promise()
 {

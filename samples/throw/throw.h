@@ -10,8 +10,9 @@
 #define THROW_API __declspec(dllimport)
 #endif
 
-class THROW_API Error {
-public:
+class THROW_API Error
+{
+  public:
     explicit Error(int code);
     Error(const Error &other);
     virtual ~Error();
@@ -19,8 +20,9 @@ public:
     int code;
 };
 
-class THROW_API FileError : public Error {
-public:
+class THROW_API FileError : public Error
+{
+  public:
     explicit FileError(int code);
     ~FileError() override;
     const char *name() const override;
@@ -29,8 +31,13 @@ public:
 /* Says when its scope ends. */
 struct Scope {
     const char *name;
-    explicit Scope(const char *name) : name(name) {}
-    ~Scope() { std::printf("leaves %s\n", name); }
+    explicit Scope(const char *name) : name(name)
+    {
+    }
+    ~Scope()
+    {
+        std::printf("leaves %s\n", name);
+    }
 };
 
 THROW_API void throw_int(int value);

@@ -18,8 +18,13 @@ static volatile int step = 1;
 
 struct Counter {
     int *count;
-    explicit Counter(int *count) : count(count) {}
-    ~Counter() { *count += step; }
+    explicit Counter(int *count) : count(count)
+    {
+    }
+    ~Counter()
+    {
+        *count += step;
+    }
 };
 
 struct Payload {
@@ -53,5 +58,8 @@ PLAIN int throw_many(int rounds, int depth)
 }
 
 #ifdef _MSC_VER
-BOOL WINAPI DllMain(HMODULE module, DWORD reason, void *reserved) { return 1; }
+BOOL WINAPI DllMain(HMODULE module, DWORD reason, void *reserved)
+{
+    return 1;
+}
 #endif

@@ -71,7 +71,7 @@ static void overflow(void)
 static void dll(void)
 {
     HMODULE module = LoadLibraryA("badinit.dll");
-    say("loaded: %d, error %d", module != 0, (int)GetLastError());
+    say("loaded: %d, an error: %d", module != 0, GetLastError() != 0);
 }
 
 /* TLS callbacks run before DllMain; what they raise is dropped. */
