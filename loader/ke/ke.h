@@ -73,6 +73,13 @@ struct ob_object *ke_thread_by_id(uint32_t id);           /* the same, NULL: no 
 int32_t *ke_thread_priority_of(struct ob_object *thread); /* THREAD_PRIORITY_*, for images to see */
 void ke_thread_exit(uint32_t code) __attribute__((noreturn));
 /*
+ * The calling thread, made by ke_thread_create(), is none that a process lives for: a worker of a
+ * thread pool. What it still has to do holds the process, one hold a piece of work.
+ */
+void ke_thread_background(void);
+void ke_live_hold(void);
+void ke_live_release(void);
+/*
  * Runs image code on this thread such that ke_thread_exit() returns from here with its code: the
  * entry point of an EXE. Waits for the threads that images created: a Windows process lives until
  * its last thread ends. This thread stays attached.

@@ -34,6 +34,7 @@ struct start {
 };
 
 static uint32_t live_threads; /* futex word */
+static __thread bool is_background;
 
 static bool thread_signaled(struct ob_object *object, uint32_t thread_id)
 {
@@ -59,10 +60,22 @@ static void set_exit_code(struct ke_thread *thread, uint32_t code)
     ob_wait_unlock();
 }
 
-static void thread_ended(void)
+void ke_live_hold(void)
+{
+    __atomic_add_fetch(&live_threads, 1, __ATOMIC_ACQ_REL);
+}
+
+void ke_live_release(void)
 {
     if (__atomic_sub_fetch(&live_threads, 1, __ATOMIC_ACQ_REL) == 0)
         ke_futex_wake(&live_threads, INT_MAX, KE_FUTEX_ANYONE);
+}
+
+void ke_thread_background(void)
+{
+    if (!is_background)
+        ke_live_release();
+    is_background = true;
 }
 
 void ke_live_threads_wait(void)
@@ -160,7 +173,7 @@ static void *thread_main(void *argument)
     ke_futex_wake(&shared->id, 1, KE_FUTEX_ANYONE); /* `shared` is gone from here on */
     if (!ke_suspend_at_start(thread->object, &initial)) {
         end_unstarted(thread, thread->object->end_code);
-        thread_ended();
+        ke_live_release();
         return NULL;
     }
     start_from(&initial, &start);
@@ -173,7 +186,8 @@ static void *thread_main(void *argument)
     } else {
         end_unstarted(thread, (uint32_t)status);
     }
-    thread_ended();
+    if (!is_background)
+        ke_live_release();
     return NULL;
 }
 
@@ -221,10 +235,10 @@ nt_status ke_thread_create(ke_thread_start start_routine, void *parameter, uint6
     struct ke_thread_object *object = start.thread->object;
     object->suspend_count = suspended;
     object->may_end = true;
-    __atomic_add_fetch(&live_threads, 1, __ATOMIC_ACQ_REL);
+    ke_live_hold();
     int error = start_thread(&start, stack_size);
     if (error != 0) {
-        thread_ended();
+        ke_live_release();
         ke_thread_record_free(start.thread);
         return pe_fail(err, STATUS_INSUFFICIENT_RESOURCES, "a thread could not be created: %s",
                        strerror(error));

@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "loader/ob/async.h"
 #include "loader/ob/object.h"
 
 #define MAXIMUM_WAIT_OBJECTS 64
@@ -122,6 +123,7 @@ static void wake(struct waiter *waiter)
 void ob_wait_wake(void)
 {
     struct waiter *next;
+    ob_async_wake();
     for (struct waiter *waiter = waiters.next; waiter != &waiters; waiter = next) {
         next = waiter->next;
         if (complete(waiter))

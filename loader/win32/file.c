@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "loader/ob/port.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/filename.h"
 #include "loader/win32/hosttime.h"
@@ -38,6 +39,8 @@ static void destroy_file(struct ob_object *object)
     }
     if (file->owns_fd)
         close(file->fd);
+    if (file->port)
+        ob_object_unref(file->port);
     free(file->path);
 }
 
@@ -444,4 +447,27 @@ nt_status win32_file_delete(const char *path)
     if (!nt_ok(status))
         return status;
     return unlink(path) < 0 ? win32_status_of_errno(errno) : STATUS_SUCCESS;
+}
+
+nt_status win32_file_set_port(struct win32_file *file, struct ob_object *port, uintptr_t key)
+{
+    nt_status status = STATUS_INVALID_PARAMETER;
+    pthread_mutex_lock(&open_lock);
+    if (!file->port) {
+        ob_object_ref(port);
+        file->port_key = key;
+        __atomic_store_n(&file->port, port, __ATOMIC_RELEASE);
+        status = STATUS_SUCCESS;
+    }
+    pthread_mutex_unlock(&open_lock);
+    return status;
+}
+
+void win32_file_post(struct win32_file *file, nt_status status, uint32_t done, void *context,
+                     HANDLE event)
+{
+    struct ob_object *port = __atomic_load_n(&file->port, __ATOMIC_ACQUIRE);
+    struct ob_completion packet = {file->port_key, context, status, done};
+    if (port && context && nt_ok(status) && !file->skip_port && !((uintptr_t)event & 1))
+        ob_port_post(port, &packet);
 }

@@ -58,6 +58,9 @@ struct win32_file {
     uint64_t dev, ino;
     char *path;              /* host path; NULL for pipes and standard streams */
     struct win32_file *next; /* open files of this process */
+    struct ob_object *port;  /* the completion port, a reference; set once at most */
+    uintptr_t port_key;
+    bool skip_port; /* FILE_SKIP_COMPLETION_PORT_ON_SUCCESS */
 };
 
 extern const struct ob_type win32_file_type;
@@ -96,6 +99,15 @@ nt_status win32_file_get_writable(HANDLE handle, struct win32_file **out);
 void win32_file_follow(struct win32_file *file, uint64_t offset, uint32_t done);
 /* Sets the event of a finished transfer; NULL and what is no event are passed over. */
 void win32_file_signal(HANDLE event);
+
+/* Gives the file a completion port. STATUS_INVALID_PARAMETER when it has one. */
+nt_status win32_file_set_port(struct win32_file *file, struct ob_object *port, uintptr_t key);
+/*
+ * A transfer has ended: its packet, when the file has a port. There is none for a failure, which
+ * the call itself returns. `event` with bit 0 set keeps this transfer out of the port.
+ */
+void win32_file_post(struct win32_file *file, nt_status status, uint32_t done, void *context,
+                     HANDLE event);
 
 /* What Windows tells of a file. Times in 100 ns since 1601. */
 struct win32_file_info {

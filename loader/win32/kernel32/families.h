@@ -45,7 +45,10 @@
     X(process)               \
     X(resource)              \
     X(system)                \
-    X(time)
+    X(time)                  \
+    X(iocp)                  \
+    X(threadpool)            \
+    X(timerqueue)
 
 #define KERNEL32_DECLARE(family)                                          \
     extern const struct ldr_builtin_export kernel32_##family##_exports[]; \

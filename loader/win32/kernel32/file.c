@@ -131,12 +131,19 @@ static uint64_t overlapped_offset(const OVERLAPPED *overlapped)
     return (uint64_t)overlapped->OffsetHigh << 32 | overlapped->Offset;
 }
 
-static BOOL finish(nt_status status, DWORD done, DWORD *transferred, OVERLAPPED *overlapped)
+/* Gives the file back. */
+static BOOL finish(struct win32_file *file, nt_status status, DWORD done, DWORD *transferred,
+                   OVERLAPPED *overlapped)
 {
     if (transferred)
         *transferred = done;
-    if (overlapped)
+    if (overlapped) {
+        HANDLE event = overlapped->hEvent;
         complete(overlapped, status, done);
+        /* The last touch of `overlapped`: who takes the packet may free it. */
+        win32_file_post(file, status, done, overlapped, event);
+    }
+    win32_file_put(file);
     return win32_result(status);
 }
 
@@ -154,11 +161,10 @@ static BOOL WINAPI_DEF k32_ReadFile(HANDLE handle, void *buffer, DWORD size, DWO
     status = win32_file_read(file, buffer, size, overlapped ? &offset : NULL, &done);
     if (overlapped && nt_ok(status))
         win32_file_follow(file, offset, done);
-    win32_file_put(file);
     /* The end of a file is a success without bytes, unless an offset was given. */
     if (status == (nt_status)STATUS_END_OF_FILE && !overlapped)
         status = STATUS_SUCCESS;
-    return finish(status, done, transferred, overlapped);
+    return finish(file, status, done, transferred, overlapped);
 }
 
 static BOOL WINAPI_DEF k32_WriteFile(HANDLE handle, const void *buffer, DWORD size,
@@ -175,8 +181,7 @@ static BOOL WINAPI_DEF k32_WriteFile(HANDLE handle, const void *buffer, DWORD si
     status = win32_file_write(file, buffer, size, overlapped ? &offset : NULL, &done);
     if (overlapped && nt_ok(status))
         win32_file_follow(file, offset, done);
-    win32_file_put(file);
-    return finish(status, done, transferred, overlapped);
+    return finish(file, status, done, transferred, overlapped);
 }
 
 static BOOL WINAPI_DEF k32_GetOverlappedResult(HANDLE handle, OVERLAPPED *overlapped,

@@ -91,18 +91,6 @@ static HRESULT WINAPI_DEF k32_WerGetFlags(HANDLE process, DWORD *flags)
     return 0;
 }
 
-/* Transfers complete before they return, so there is no notification that could be skipped. */
-static BOOL WINAPI_DEF k32_SetFileCompletionNotificationModes(HANDLE handle, BYTE flags)
-{
-    struct win32_file *file;
-    nt_status status = win32_file_get(handle, 0, &file);
-    if (nt_ok(status))
-        win32_file_put(file);
-    if (nt_ok(status) && (flags & ~3))
-        return win32_fail(ERROR_INVALID_PARAMETER);
-    return win32_result(status);
-}
-
 static UINT WINAPI_DEF k32_SetHandleCount(UINT count)
 {
     return count;
@@ -196,7 +184,6 @@ const struct ldr_builtin_export kernel32_misc_exports[] = {
     LDR_FN(k32_, GetCurrentPackagePath),
     LDR_FN(k32_, WerSetFlags),
     LDR_FN(k32_, WerGetFlags),
-    LDR_FN(k32_, SetFileCompletionNotificationModes),
     LDR_FN(k32_, SetHandleCount),
 };
 const size_t kernel32_misc_count = sizeof(kernel32_misc_exports) / sizeof(*kernel32_misc_exports);

@@ -30,6 +30,9 @@
     X(etw)                \
     X(file)               \
     X(image)              \
+    X(iocp)               \
+    X(threadpool)         \
+    X(timerqueue)         \
     X(ldr)                \
     X(arith)              \
     NTDLL_I386_FAMILIES(X)
