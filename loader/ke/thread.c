@@ -34,7 +34,7 @@ struct start {
 };
 
 static uint32_t live_threads; /* futex word */
-static __thread bool is_background;
+static __thread bool is_background; /* no thread that the process lives for */
 
 static bool thread_signaled(struct ob_object *object, uint32_t thread_id)
 {
