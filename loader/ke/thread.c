@@ -33,7 +33,7 @@ struct start {
     uint32_t id; /* futex word: 0 until the thread runs */
 };
 
-static uint32_t live_threads; /* futex word */
+static uint32_t live_threads;       /* futex word */
 static __thread bool is_background; /* no thread that the process lives for */
 
 static bool thread_signaled(struct ob_object *object, uint32_t thread_id)

@@ -91,7 +91,7 @@ static void api_sets_stand_for_their_host(void **state)
 static void unwritten_functions_are_not_found(void **state)
 {
     HMODULE kernel32 = GetModuleHandleA("kernel32");
-    assert_null(GetProcAddress(kernel32, "CreateIoCompletionPort"));
+    assert_null(GetProcAddress(kernel32, "CreateTapePartition"));
     assert_int_equal(ke_last_error(), 127); /* ERROR_PROC_NOT_FOUND */
     assert_non_null(GetProcAddress(kernel32, "CreateFileW"));
 }
