@@ -15,12 +15,10 @@
 #include <unistd.h>
 
 #include "loader/ke/ke.h"
+#include "loader/ke/native.h"
 #include "loader/ldr/imagemap.h"
 #include "loader/mm/maps.h"
 #include "pe/image.h"
-
-/* The functions of loader/abi.h's WIN_BUILTIN. */
-extern const char __start_peldr_builtin[], __stop_peldr_builtin[];
 
 /* Reads memory that an image may have made unreadable; the bytes that came. */
 static size_t peek(uintptr_t address, void *out, size_t size)
@@ -93,7 +91,7 @@ bool ke_frame_handler_allowed(uintptr_t handler)
 {
     const struct ke_teb *teb = ke_teb();
     struct ldr_image_range image;
-    if (handler >= (uintptr_t)__start_peldr_builtin && handler < (uintptr_t)__stop_peldr_builtin)
+    if (ke_is_builtin(handler))
         return true;
     if (handler >= (uintptr_t)teb->StackLimit && handler < (uintptr_t)teb->StackBase)
         return false;

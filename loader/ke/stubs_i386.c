@@ -7,9 +7,11 @@
  */
 #include "loader/ke/chain.h"
 
+#include "loader/ke/native.h"
+
 #ifdef __i386__
 
-__asm__(".pushsection peldr_stub, \"ax\", @progbits\n"
+__asm__(".pushsection " KE_STUB_SECTION_ASM "\n"
         ".globl ke_frame_call\n"
         ".hidden ke_frame_call\n"
         ".type ke_frame_call, @function\n"
