@@ -11,9 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "loader/ke/cfi.h"
 #include "loader/ke/ke.h"
 #include "loader/ke/unwind.h"
-#include "loader/ldr/gate.h"
 #include "loader/ldr/imagemap.h"
 #include "tests/unit/graphimage.h"
 
@@ -29,11 +29,11 @@ static __attribute__((noinline)) void take(uint32_t capacity)
     count = ke_backtrace(&context, frames, capacity);
 }
 
-/* The first frame from `first` on that lies in a function of this file, or -1. */
-static int find(const void *function, uint32_t size, int first)
+/* The first frame from `first` on that lies in a native function, or -1. */
+static int find(const void *function, int first)
 {
     for (uint32_t i = (uint32_t)first; i < count; i++)
-        if (frames[i] - (uintptr_t)function < size)
+        if (ke_cfi_function(frames[i] - 1) == (uintptr_t)function)
             return (int)i;
     return -1;
 }
@@ -50,8 +50,8 @@ static void a_backtrace_of_native_code_reaches_main(void **state)
 {
     extern int main(void);
     take(CAPACITY);
-    assert_int_equal(find((void *)a_backtrace_of_native_code_reaches_main, 256, 0), 0);
-    assert_true(find((void *)main, 1024, 1) > 0);
+    assert_int_equal(find((void *)a_backtrace_of_native_code_reaches_main, 0), 0);
+    assert_true(find((void *)main, 1) > 0);
     take(2);
     assert_int_equal(count, 2);
     take(0);
@@ -78,13 +78,13 @@ static void images_and_gates_are_passed(void **state)
     graph_hook = take_in_hook;
     struct ldr_module *module = load_calls();
     graph_hook = NULL;
-    int hook = find((void *)take_in_hook, 256, 0), record = find((void *)host_record, 1024, 0),
-        image = find_image(0), caller = find((void *)load_calls, 256, 0);
+    int hook = find((void *)take_in_hook, 0), record = find((void *)host_record, 0),
+        image = find_image(0), caller = find((void *)load_calls, 0);
     assert_int_equal(hook, 0);
     assert_int_equal(record, 1);
     assert_int_equal(image, 2);
     assert_true(caller > image + 1); /* the gate and the loader lie between */
-    assert_true(find((void *)ldr_gate_run, 1024, image) > image);
+    assert_true(ke_cfi_function(frames[image + 1] - 1) != 0); /* the one that ran the gate */
     assert_int_equal(find_image(image + 1), -1);
     ldr_unload(module, NULL);
 }
@@ -110,7 +110,7 @@ static void gates_in_gates_are_passed(void **state)
     int second = find_image(first + 1);
     assert_true(second > first + 1);
     assert_int_equal(find_image(second + 1), -1);
-    assert_true(find((void *)gates_in_gates_are_passed, 1024, second) > second);
+    assert_true(find((void *)gates_in_gates_are_passed, second) > second);
     assert_true(frames[first] - frames[second] > 0x1000); /* of two images */
     ldr_unload(outer, NULL);
 }
@@ -134,7 +134,7 @@ static void called_back_frames(const uint8_t *code, size_t size, size_t at)
     assert_non_null(module);
     int image = find_image(0);
     assert_int_equal(image, 1); /* behind take_for_image() */
-    assert_true(find((void *)called_back_frames, 1024, 1) > image);
+    assert_true(find((void *)called_back_frames, 1) > image);
     ldr_unload(module, NULL);
 }
 
