@@ -13,13 +13,17 @@
 /* st(0), for two arguments st(1) and st(0), becomes the stack arguments of a C function, whose
  * result comes back in st(0). The function has an assembler name, so that this file can call it. */
 #define X87_CALL(name, spill)                                            \
-    __attribute__((naked)) static void crt__CI##name(void)               \
+    __attribute__((naked)) static void WIN_BUILTIN crt__CI##name(void)   \
     {                                                                    \
         __asm__("pushl %ebp\n\t"                                         \
+                ".cfi_def_cfa_offset 8\n\t"                              \
+                ".cfi_offset %ebp, -8\n\t"                               \
                 "movl %esp, %ebp\n\t"                                    \
+                ".cfi_def_cfa_register %ebp\n\t"                         \
                 "subl $16, %esp\n\t"                                     \
                 "andl $-16, %esp\n\t" spill "call crt_x87_" #name "\n\t" \
                 "leave\n\t"                                              \
+                ".cfi_def_cfa %esp, 4\n\t"                               \
                 "ret");                                                  \
     }
 
@@ -57,9 +61,10 @@ X87_BINARY(fmod)
 X87_BINARY(pow)
 
 /* Truncates st(0) to a 64-bit integer in edx:eax. */
-__attribute__((naked)) static void crt__ftol(void)
+__attribute__((naked)) static void WIN_BUILTIN crt__ftol(void)
 {
     __asm__("subl $12, %esp\n\t"
+            ".cfi_adjust_cfa_offset 12\n\t"
             "fnstcw 8(%esp)\n\t"
             "movw 8(%esp), %ax\n\t"
             "orw $0x0C00, %ax\n\t"
@@ -70,6 +75,7 @@ __attribute__((naked)) static void crt__ftol(void)
             "movl (%esp), %eax\n\t"
             "movl 4(%esp), %edx\n\t"
             "addl $12, %esp\n\t"
+            ".cfi_adjust_cfa_offset -12\n\t"
             "ret");
 }
 
@@ -80,7 +86,7 @@ static void stack_is_wrong(void)
 }
 
 /* Called with the flags of a comparison of the stack pointer. */
-__attribute__((naked)) static void crt__chkesp(void)
+__attribute__((naked)) static void WIN_BUILTIN crt__chkesp(void)
 {
     __asm__("jne 1f\n\t"
             "ret\n"

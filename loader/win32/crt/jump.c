@@ -11,7 +11,7 @@
 
 /* rcx = buffer, rdx = frame. Frame, Rbx, Rsp, Rbp, Rsi, Rdi, R12-R15, Rip, MxCsr, FpCsr, Xmm6-15.
  */
-__attribute__((naked)) static void crt_setjmp_frame(void)
+__attribute__((naked)) static void WIN_BUILTIN crt_setjmp_frame(void)
 {
     __asm__("movq %rdx, 0x00(%rcx)\n\t"
             "movq %rbx, 0x08(%rcx)\n\t"
@@ -43,7 +43,7 @@ __attribute__((naked)) static void crt_setjmp_frame(void)
 }
 
 /* rcx = buffer, edx = value (0 becomes 1). */
-__attribute__((naked)) static void crt_longjmp(void)
+__attribute__((naked)) static void WIN_BUILTIN crt_longjmp(void)
 {
     __asm__("movl %edx, %eax\n\t"
             "testl %eax, %eax\n\t"
@@ -101,7 +101,7 @@ __attribute__((naked)) static void crt_longjmp(void)
     "1:\n\t"
 
 /* _setjmp(buffer): the buffer ends behind the level. */
-__attribute__((naked)) static void crt_setjmp_frame(void)
+__attribute__((naked)) static void WIN_BUILTIN crt_setjmp_frame(void)
 {
     __asm__(SAVE_REGISTERS "xorl %eax, %eax\n\t"
                            "ret");
@@ -111,7 +111,7 @@ __attribute__((naked)) static void crt_setjmp_frame(void)
  * _setjmp3(buffer, count, unwind function, level, data ...): the compiler says how to unwind its
  * frame, in `count` words; mingw's has no frame and passes 0.
  */
-__attribute__((naked)) static void crt__setjmp3(void)
+__attribute__((naked)) static void WIN_BUILTIN crt__setjmp3(void)
 {
     __asm__(SAVE_REGISTERS "movl $0x56433230, 0x20(%ecx)\n\t" /* CRT_JUMP_COOKIE */
                            "movl $0, 0x24(%ecx)\n\t"
@@ -145,8 +145,10 @@ __attribute__((naked)) static void crt__setjmp3(void)
 __attribute__((naked)) static void WIN_BUILTIN crt_longjmp(void)
 {
     __asm__("pushl 4(%esp)\n\t"
+            ".cfi_adjust_cfa_offset 4\n\t"
             "call crt_jump_unwind\n\t"
             "popl %ecx\n\t"
+            ".cfi_adjust_cfa_offset -4\n\t"
             "movl 8(%esp), %eax\n\t"
             "testl %eax, %eax\n\t"
             "jnz 1f\n\t"
