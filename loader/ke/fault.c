@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <x86intrin.h>
 
 #include "loader/ke/native.h"
 #include "loader/ke/process.h"
@@ -31,7 +32,7 @@
 #define FRAME_MARK  UINT64_C(0x6d61726674756166)
 #define EFLAGS_TF   0x100u
 #define EFLAGS_DF   0x400u
-#define EFLAGS_AC   0x40000u
+#define EFLAGS_AC   UINT32_C(0x40000)
 #define ERROR_WRITE 2u /* of the page fault's error code (SDM, volume 3, 4.7) */
 #define ERROR_FETCH 16u
 
@@ -274,6 +275,7 @@ static void call_previous(int number, siginfo_t *info, void *opaque)
 
 static void on_fault(int number, siginfo_t *info, void *opaque)
 {
+    __writeeflags(__readeflags() & ~EFLAGS_AC); /* the one flag that Linux leaves on here */
     int saved = errno;
     struct ke_fault fault;
     ke_fault_read(&fault, info, opaque);
