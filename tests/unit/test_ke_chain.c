@@ -8,12 +8,16 @@
 
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "loader/ke/chain.h"
 #include "loader/ke/ke.h"
 #include "loader/ldr/gate.h"
+#include "loader/ldr/ldr.h"
 #include "loader/stack.h"
+#include "tests/pebuild.h"
 
 static char order[64];
 static uint32_t flags_seen[64];
@@ -296,6 +300,112 @@ STACK_JUMPER static void a_gate_ends_the_search(void **state)
     ke_teb()->ExceptionList = KE_CHAIN_END;
 }
 
+/* ---- handlers in images ---- */
+
+#define LISTED   0x1000u /* .text: two handlers that answer "continue search" */
+#define UNLISTED 0x1010u
+#define CONFIG   0x2000u /* .data */
+#define TABLE    0x2080u
+#define IN_DATA  0x2090u
+
+struct safe_seh {
+    bool has_config;
+    uint32_t table, count; /* RVA; what the load configuration says */
+    uint16_t characteristics;
+};
+
+static const uint8_t handler_code[] = {0xB8, 1, 0, 0, 0, 0xC3}; /* mov eax, 1; ret */
+
+static struct ldr_module *load_image(const char *name, const struct safe_seh *seh)
+{
+    uint8_t code[0x20] = {0}, data[0x100] = {0};
+    struct pebuild *b = pebuild_new(PEBUILD_DLL);
+    b->h.dll_characteristics |= seh->characteristics;
+    memcpy(code, handler_code, sizeof(handler_code));
+    memcpy(code + 0x10, handler_code, sizeof(handler_code));
+    memcpy(data + (IN_DATA - CONFIG), handler_code, sizeof(handler_code));
+    pebuild_put32(data, 0, 0x48);
+    pebuild_put32(data, 0x40, (uint32_t)b->h.image_base + seh->table);
+    pebuild_put32(data, 0x44, seh->count);
+    pebuild_put32(data, TABLE - CONFIG, LISTED);
+    pebuild_section(b, ".text", PEBUILD_TEXT, code, sizeof(code), 0);
+    pebuild_section(b, ".data", PEBUILD_DATA, data, sizeof(data), 0);
+    pebuild_pointer_fixup(b, CONFIG + 0x40);
+    pebuild_relocs(b);
+    if (seh->has_config)
+        pebuild_directory(b, IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG, CONFIG, 0x48);
+    struct ldr_load_options options = {.name = name};
+    options.bytes = pebuild_finish(b, &options.size);
+    struct ldr_module *module = NULL;
+    assert_true(nt_ok(ldr_load(&options, &module, NULL)));
+    free((void *)(uintptr_t)options.bytes);
+    return module;
+}
+
+static bool allowed(const struct ldr_module *module, uint32_t rva)
+{
+    return ke_frame_handler_allowed((uintptr_t)ldr_module_base(module) + rva);
+}
+
+STACK_JUMPER static void the_table_says_which_handlers_are_called(void **state)
+{
+    const struct safe_seh seh = {true, TABLE, 1, 0};
+    struct ldr_module *module = load_image("listed.dll", &seh);
+    struct ke_exception_record record = {.ExceptionCode = 0xE0000001};
+    struct frame at[2];
+    char *base = (char *)(uintptr_t)ldr_module_base(module);
+    push_all(at, 2, KE_DISPOSITION_CONTINUE_SEARCH);
+    at[1].header.Handler = (ke_frame_handler)(uintptr_t)(base + LISTED);
+    assert_int_equal(search(&record), KE_SEARCH_BOTTOM);
+    assert_int_equal(record.ExceptionFlags, 0);
+    at[1].header.Handler = (ke_frame_handler)(uintptr_t)(base + UNLISTED);
+    assert_int_equal(search(&record), KE_SEARCH_BOTTOM);
+    assert_int_equal(record.ExceptionFlags, KE_EXCEPTION_STACK_INVALID);
+    ke_teb()->ExceptionList = KE_CHAIN_END;
+
+    assert_false(allowed(module, LISTED + 1));
+    *(uint32_t *)(base + TABLE) = UNLISTED; /* it is read when the exception occurs */
+    assert_true(allowed(module, UNLISTED));
+    assert_false(allowed(module, LISTED));
+    assert_int_equal(mprotect(base + CONFIG, 0x1000, PROT_NONE), 0);
+    assert_false(allowed(module, UNLISTED));
+    assert_int_equal(mprotect(base + CONFIG, 0x1000, PROT_READ | PROT_WRITE), 0);
+    ldr_unload(module, NULL);
+}
+
+static void an_image_may_have_no_handlers(void **state)
+{
+    const struct safe_seh empty = {true, TABLE, 0, 0}, outside = {true, 0x100000, 1, 0};
+    const struct safe_seh huge = {true, TABLE, 0x40000000, 0};
+    const struct safe_seh no_seh = {true, TABLE, 1, IMAGE_DLLCHARACTERISTICS_NO_SEH};
+    const struct safe_seh *const none[] = {&empty, &outside, &huge, &no_seh};
+    for (size_t i = 0; i < sizeof(none) / sizeof(*none); i++) {
+        struct ldr_module *module = load_image("none.dll", none[i]);
+        assert_false(allowed(module, LISTED));
+        assert_false(allowed(module, UNLISTED));
+        ldr_unload(module, NULL);
+    }
+}
+
+static void an_image_without_table_may_have_any_handler(void **state)
+{
+    const struct safe_seh seh = {false, 0, 0, IMAGE_DLLCHARACTERISTICS_NX_COMPAT};
+    struct ldr_module *module = load_image("plain.dll", &seh);
+    assert_true(allowed(module, LISTED));
+    assert_true(allowed(module, IN_DATA));
+    /* Data execution prevention is the program's choice. */
+    void *program = ke_teb()->ProcessEnvironmentBlock->ImageBaseAddress;
+    ke_teb()->ProcessEnvironmentBlock->ImageBaseAddress =
+        (void *)(uintptr_t)ldr_module_base(module);
+    void *anywhere = mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool in_no_image = ke_frame_handler_allowed((uintptr_t)anywhere);
+    ke_teb()->ProcessEnvironmentBlock->ImageBaseAddress = program;
+    assert_false(in_no_image);
+    assert_true(ke_frame_handler_allowed((uintptr_t)anywhere));
+    munmap(anywhere, 4096);
+    ldr_unload(module, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +418,9 @@ int main(void)
         cmocka_unit_test(an_unwind_needs_a_target_in_the_chain),
         cmocka_unit_test(unwinding_to_the_end_takes_every_frame),
         cmocka_unit_test(a_gate_ends_the_search),
+        cmocka_unit_test(the_table_says_which_handlers_are_called),
+        cmocka_unit_test(an_image_may_have_no_handlers),
+        cmocka_unit_test(an_image_without_table_may_have_any_handler),
     };
     return cmocka_run_group_tests(tests, attach_once, NULL);
 }

@@ -2,8 +2,8 @@
  * setjmp and longjmp in Windows's _JUMP_BUFFER layouts (setjmp.h; compilers inline parts of it).
  *
  * Every register that Windows's conventions preserve is kept, on x86-64 xmm6 to xmm15, MXCSR and
- * the x87 control word, too, on i386 the exception registration chain at fs:[0]. longjmp restores
- * and goes: frames in between are not unwound.
+ * the x87 control word, too, on i386 the exception registration chain at fs:[0]. There longjmp
+ * unwinds the frames in between (jump.h); on x86-64 it restores and goes.
  */
 #include "loader/win32/crt/internal.h"
 
