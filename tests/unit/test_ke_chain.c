@@ -275,7 +275,9 @@ STACK_JUMPER static uintptr_t WINAPI_DEF behind_the_gate(uintptr_t a, uintptr_t 
     struct ke_exception_record record = {.ExceptionCode = 0xE0000001};
     push(&at, 'I', KE_DISPOSITION_CONTINUE_SEARCH);
     inner_end = search(&record);
-    if (a)
+    if (a == 2)
+        unwind(NULL, NULL);
+    else if (a)
         ke_unwind_chain(ldr_gate_current()->low);
     else
         ke_raise(0xE0000007, 0, 0, NULL);
@@ -296,6 +298,12 @@ STACK_JUMPER static void a_gate_ends_the_search(void **state)
     assert_false(ldr_gate_try((uintptr_t)behind_the_gate, 0, 0, 0, &value, &exception));
     assert_int_equal(exception, 0xE0000007);
     assert_string_equal(order, "III");
+    assert_ptr_equal(ke_teb()->ExceptionList, &at[0]);
+
+    /* An exit unwind takes the frames behind the gate and ends the call. */
+    assert_false(ldr_gate_try((uintptr_t)behind_the_gate, 2, 0, 0, &value, &exception));
+    assert_int_equal(exception, 0xC0000027);
+    assert_string_equal(order, "IIIIi");
     assert_ptr_equal(ke_teb()->ExceptionList, &at[0]);
     ke_teb()->ExceptionList = KE_CHAIN_END;
 }
