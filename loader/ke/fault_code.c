@@ -11,6 +11,7 @@
 #include "loader/ke/fault.h"
 #include "loader/ke/ke.h"
 
+#define GUARD_PAGE         0x80000001u
 #define MISALIGNMENT       0x80000002u
 #define BREAKPOINT         0x80000003u
 #define SINGLE_STEP        0x80000004u
@@ -272,6 +273,7 @@ static void sse(struct ke_exception_record *record, const struct ke_context *con
 static void page_fault(const struct ke_fault *fault, struct ke_exception_record *record)
 {
     record->ExceptionCode = fault->stack_overflow ? STACK_OVERFLOW
+                            : fault->guard_page   ? GUARD_PAGE
                             : fault->end_of_file  ? IN_PAGE_ERROR
                                                   : ACCESS_VIOLATION;
     set_parameters(record, fault->end_of_file ? 3 : 2, fault->access, fault->address,

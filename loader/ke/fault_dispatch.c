@@ -11,6 +11,8 @@
 #include "loader/ke/process.h"
 #include "loader/ke/thread.h"
 #include "loader/ke/ucontext.h"
+#include "loader/ldr/imagemap.h"
+#include "loader/mm/view.h"
 #include "loader/stack.h"
 
 #define STATUS_FAST_FAIL 0xC0000409u
@@ -30,6 +32,24 @@ static bool mend_missing_teb(struct ke_fault_frame *frame)
     return frame->fault.trap == KE_TRAP_PAGE || frame->fault.trap == KE_TRAP_PROTECTION;
 }
 
+/*
+ * Data execution prevention. x86-64 Windows always has it; a 32-bit program has it when it says
+ * NX_COMPAT. A host that only loads DLLs is no such program: there it is off as soon as one image
+ * does not say so.
+ */
+static bool is_execution_prevented(void)
+{
+#ifdef __x86_64__
+    return true;
+#else
+    struct ldr_image_range exe;
+    const struct ke_peb *peb = ke_peb();
+    if (peb && peb->ImageBaseAddress && ldr_image_at((uintptr_t)peb->ImageBaseAddress, &exe))
+        return exe.characteristics & IMAGE_DLLCHARACTERISTICS_NX_COMPAT;
+    return !ldr_image_any_without(IMAGE_DLLCHARACTERISTICS_NX_COMPAT);
+#endif
+}
+
 static bool mend(struct ke_fault_frame *frame)
 {
     const struct ke_fault *fault = &frame->fault;
@@ -37,7 +57,11 @@ static bool mend(struct ke_fault_frame *frame)
         return true;
     if (fault->trap != KE_TRAP_PAGE || fault->end_of_file || fault->stack_overflow)
         return false;
-    return ke_kuser_fault(fault->address, fault->access == KE_ACCESS_WRITE);
+    if (ke_kuser_fault(fault->address, fault->access == KE_ACCESS_WRITE))
+        return true;
+    frame->fault.guard_page = mm_guard_consume(fault->address);
+    return fault->access == KE_ACCESS_EXECUTE && !fault->guard_page && !is_execution_prevented() &&
+           mm_execute_anyway(fault->address);
 }
 
 static void raise_exception(struct ke_fault_frame *frame)

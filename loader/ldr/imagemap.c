@@ -77,6 +77,34 @@ bool ldr_image_at(uintptr_t address, struct ldr_image_range *out)
     }
 }
 
+RACY static bool any_without(const struct table *in, uint32_t length, uint16_t characteristics)
+{
+    for (uint32_t i = 0; i < length; i++) {
+        if (!in->ranges[i].builtin && (characteristics & ~in->ranges[i].characteristics)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool ldr_image_any_without(uint16_t characteristics)
+{
+    for (;;) {
+        uint32_t before = __atomic_load_n(&sequence, __ATOMIC_ACQUIRE);
+        if (before & 1) {
+            sched_yield();
+            continue;
+        }
+        const struct table *in = __atomic_load_n(&table, __ATOMIC_ACQUIRE);
+        uint32_t length = __atomic_load_n(&count, __ATOMIC_RELAXED);
+        bool found = in && length <= in->capacity && any_without(in, length, characteristics);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        if (__atomic_load_n(&sequence, __ATOMIC_RELAXED) == before) {
+            return found;
+        }
+    }
+}
+
 static void read_safe_seh(const struct pe_image *image, uintptr_t base, struct ldr_image_range *out)
 {
     struct pe_load_config config;

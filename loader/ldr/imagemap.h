@@ -30,6 +30,9 @@ struct ldr_image_range {
 /* False: the address is in no image. `out` may be NULL. */
 bool ldr_image_at(uintptr_t address, struct ldr_image_range *out);
 
+/* Whether any image that is not peldr's own lacks one of these DllCharacteristics. */
+bool ldr_image_any_without(uint16_t characteristics);
+
 /* For the loader, under its lock. */
 nt_status ldr_image_add(const struct ldr_module *module, struct pe_error *err);
 void ldr_image_remove(uintptr_t base);

@@ -125,4 +125,21 @@ nt_status mm_protect(uint64_t *base, uint64_t *size, uint32_t protect, uint32_t 
 nt_status mm_map_mirror(uint64_t read_address, uint64_t size, bool readable, void **write_address,
                         struct pe_error *err);
 
+/* ---- faults ------------------------------------------------------------------------------------
+ */
+
+/* An access to a page of PAGE_GUARD: it loses the modifier. False: the page has none. */
+bool mm_guard_consume(uint64_t address);
+/*
+ * Makes pages of a private allocation PAGE_READWRITE: the guard of a stack that has overflowed.
+ * Async-signal-safe; VirtualQuery may go on to show the guard if the thread was inside mm.
+ */
+void mm_guard_open(uint64_t base, uint64_t size);
+/*
+ * Code at `address` is to run although its page is not executable, as Windows lets it without data
+ * execution prevention. The page's NT protection stays as it is. False: it is no readable page, or
+ * executable already.
+ */
+bool mm_execute_anyway(uint64_t address);
+
 #endif

@@ -311,6 +311,25 @@ static void a_page_without_file_is_an_in_page_error(void **state)
     close(fd);
 }
 
+static void a_guard_page_raises_once(void **state)
+{
+    ke_fault_install();
+    uint64_t base = 0, size = 4096;
+    assert_true(
+        nt_ok(mm_alloc(&base, &size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD, NULL)));
+    void *handler = ke_add_vectored(1, (void *)go_to_tail, false);
+    tail = slot_at(1) + sizeof(prologue) + 2;
+    assert_int_equal(run(1, (uintptr_t)base + 8, 0), CONTINUED); /* the read */
+    assert_int_equal(seen.ExceptionCode, 0x80000001);
+    assert_int_equal(seen.NumberParameters, 2);
+    assert_int_equal(seen.ExceptionInformation[0], 0);
+    assert_int_equal(seen.ExceptionInformation[1], base + 8);
+    assert_int_equal(run(1, (uintptr_t)base + 8, 0), 0);
+    assert_int_equal(times, 0);
+    ke_remove_vectored(handler);
+    mm_free(base, 0, MEM_RELEASE, NULL);
+}
+
 /* ---- what is kept -----------------------------------------------------------------------------
  */
 
@@ -504,6 +523,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_fault_has_its_code),
         cmocka_unit_test(a_page_without_file_is_an_in_page_error),
+        cmocka_unit_test(a_guard_page_raises_once),
         cmocka_unit_test(registers_come_back),
         cmocka_unit_test(handlers_run_on_the_threads_stack),
         cmocka_unit_test(a_fault_in_a_builtin_is_the_images),
