@@ -84,6 +84,17 @@ exe() { # NAME SOURCE CFLAGS MSVC_LINK_OPTIONS GNU_LINK_OPTIONS
     fi
 }
 
+# C++ as Visual C++'s compilers make it, with the runtime of vcruntime140.dll.
+cxx_dll() { # NAME SOURCE LIBS
+    name=$1 source=$2 libs=$3
+    clang++ --target=$triple-pc-windows-msvc -O1 -std=c++17 -fexceptions -fcxx-exceptions \
+        -fno-threadsafe-statics -ffreestanding -Wall -Wextra -Wno-unused-parameter -I"$src" \
+        -c -o "$work/$name.o" "$src/$source"
+    lld-link /nologo /dll /machine:$machine /nodefaultlib /entry:DllMain \
+        $([ "$word" = 32 ] && echo /safeseh:no) /out:"$out/$name.dll" \
+        /implib:"$work/$name.dll.lib" "$work/$name.o" $vcruntime $kernel32 $libs
+}
+
 # GNU ld has no /FIXED for a DLL: set RELOCS_STRIPPED and clear the base-relocation directory after
 # linking. The .reloc section stays: a gap between PE sections would be no valid image.
 put() { # FILE OFFSET OCTAL_BYTES
@@ -106,7 +117,7 @@ importlib kernel32.dll LoadLibraryA@4 GetModuleHandleA@4 GetProcAddress@8 GetStd
     WriteFile@20 GetCommandLineA@0 ExitProcess@4 VirtualAlloc@16 VirtualFree@12 VirtualProtect@16 \
     RaiseException@16 AddVectoredExceptionHandler@8 RemoveVectoredExceptionHandler@4 \
     SetUnhandledExceptionFilter@4 FreeLibrary@4 GetLastError@0 CreateThread@24 \
-    WaitForSingleObject@8 GetExitCodeThread@8 CloseHandle@4 EnumResourceNamesA@16 \
+    WaitForSingleObject@8 GetExitCodeThread@8 CloseHandle@4 EnumResourceNamesW@16 \
     InitOnceExecuteOnce@16 FlsAlloc@4 FlsSetValue@8 FlsGetValue@4 FlsFree@4 GetCurrentThreadId@0 \
     ExitThread@4 Sleep@4 DisableThreadLibraryCalls@4 TlsAlloc@0 TlsSetValue@8 TlsGetValue@4 \
     UnhandledExceptionFilter@4
@@ -116,7 +127,10 @@ else
     importlib msvcrt.dll _except_handler3 qsort _setjmp3 longjmp _resetstkoflw
 fi
 importlib api-ms-win-crt-string-l1-1-0.dll strlen strrchr
+importlib vcruntime140.dll _CxxThrowException@8 __CxxFrameHandler3 __std_terminate \
+    __uncaught_exceptions
 kernel32=$work/kernel32.dll.lib
+vcruntime=$work/vcruntime140.dll.lib
 msvcrt=$work/msvcrt.dll.lib
 
 dll basic basic/basic.c '' /export:subtract_stdcall -Wl,--kill-at
@@ -160,6 +174,7 @@ dll tls tls/tls.c '' '' ''
 exe callback callback/callback.c '' '' ''
 exe unhandled unhandled/unhandled.c '' '' ''
 exe thread thread/thread.c '' '' ''
+dll stress_image stress/stress_image.c '' "$kernel32 $msvcrt" '-nostdlib -Wl,--entry,0 -lkernel32 -lmsvcrt -lgcc'
 dll badinit unhandled/badinit.c '' "$kernel32" ''
 dll badtls unhandled/badinit.c -DBAD_TLS "$kernel32" ''
 dll loud thread/order.c -DNAME="\"loud\"" "$kernel32" ''
@@ -173,6 +188,9 @@ dll plugin host_import/plugin.c '' "$work/host.lib" "$work/host.lib"
 
 if [ "$toolchain" = clang ]; then
     exe seh seh/seh.c '' '' ''
+    cxx_dll cxx_thrower cxx_msvc/thrower.cpp ''
+    cxx_dll cxx_msvc cxx_msvc/cxx.cpp "$(lib cxx_thrower)"
+    cxx_dll throw_many throw/throw_many.cpp ''
     dll delay delay/delay.c '' "/delayload:low.dll $(lib low) $kernel32" ''
     llvm-rc /FO "$work/resource.res" "$src/resource/resource.rc"
     lld-link /nologo /dll /noentry /machine:$machine /out:"$out/resource.dll" "$work/resource.res"

@@ -20,7 +20,7 @@ IMPORT int _setjmp3(void *buffer, int count, ...) __attribute__((returns_twice))
 IMPORT void longjmp(void *buffer, int value) __attribute__((noreturn));
 IMPORT void qsort(void *base, SIZE_T count, SIZE_T size,
                   int (*compare)(const void *, const void *));
-IMPORT BOOL WINAPI EnumResourceNamesA(HMODULE module, const char *type, void *function,
+IMPORT BOOL WINAPI EnumResourceNamesW(HMODULE module, const WCHAR *type, void *function,
                                       LONG_PTR value);
 IMPORT BOOL WINAPI InitOnceExecuteOnce(void *once, void *function, void *parameter, void **context);
 
@@ -96,7 +96,7 @@ static void raise_from_sort(void)
     sort();
 }
 
-static BOOL WINAPI on_name(HMODULE module, const char *type, char *name, LONG_PTR value)
+static BOOL WINAPI on_name(HMODULE module, const WCHAR *type, WCHAR *name, LONG_PTR value)
 {
     say("resource %d", (int)(ULONG_PTR)name);
     end_callback();
@@ -106,7 +106,7 @@ static BOOL WINAPI on_name(HMODULE module, const char *type, char *name, LONG_PT
 static NOINLINE void enumerate(void)
 {
     HMODULE module = LoadLibraryA("resource.dll");
-    say("all: %d", EnumResourceNamesA(module, (const char *)256, on_name, 0));
+    say("all: %d", EnumResourceNamesW(module, (const WCHAR *)256, on_name, 0));
 }
 
 static void raise_from_resources(void)

@@ -5,7 +5,7 @@
 #include "sample.h"
 
 #ifdef _MSC_VER
-extern "C" int _fltused = 0;
+#include "cxx_msvc/runtime.h"
 #endif
 #ifdef _WIN32
 #define PLAIN extern "C" __declspec(dllexport)
@@ -56,10 +56,3 @@ PLAIN int throw_many(int rounds, int depth)
     }
     return 0;
 }
-
-#ifdef _MSC_VER
-BOOL WINAPI DllMain(HMODULE module, DWORD reason, void *reserved)
-{
-    return 1;
-}
-#endif
