@@ -86,11 +86,17 @@ EXPORT int write_to(int *address)
  */
 
 #ifdef __clang__
+/* A call: clang's __try blocks guard calls, not the instructions between them. */
+static NOINLINE int read_from(ULONG_PTR address)
+{
+    return *(volatile int *)address;
+}
+
 static NOINLINE int faults(ULONG_PTR address, int depth, int *finals)
 {
     int value = 0;
     __try {
-        value = depth ? faults(address, depth - 1, finals) + 1 : *(volatile int *)address;
+        value = depth ? faults(address, depth - 1, finals) + 1 : read_from(address);
         __asm__ volatile("nop");
     } __finally {
         ++*finals;

@@ -1,7 +1,7 @@
 /*
  * Threads x loads x calls x exceptions x unloads at once, every result checked.
  *
- *   stress SAMPLES_DIRECTORY [--seconds N] [--threads N]
+ *   stress SAMPLES_DIRECTORY [--seconds N] [--threads N] [--only FUNCTION]
  *
  * Each thread takes an image of the stress sets (memory images under names of their own, so that
  * loads are real; now and then the shared file, so that references count), calls functions that
@@ -33,6 +33,7 @@ static struct image {
     size_t size;
 } images[IMAGES_MAX];
 static size_t image_count;
+static const char *only; /* the one function that is called, to find who is to blame */
 
 static struct worker {
     pthread_t thread;
@@ -122,7 +123,7 @@ static void call_some(struct worker *worker, peldr_module *module, const struct 
         unsigned which = pick(worker, CALLS);
         struct call call = {worker, image, peldr_sym(module, calls[which].name), 0};
         long wrong;
-        if (!call.function)
+        if (!call.function || (only && strcmp(only, calls[which].name) != 0))
             continue;
         atomic_store(&worker->doing, calls[which].name);
         wrong = calls[which].run(&call);
@@ -263,6 +264,8 @@ int main(int argc, char **argv)
             seconds = (unsigned)strtoul(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
             worker_count = (unsigned)strtoul(argv[++i], NULL, 10);
+        else if (strcmp(argv[i], "--only") == 0 && i + 1 < argc)
+            only = argv[++i];
         else
             setenv("PELDR_TEST_SAMPLES", argv[i], 1);
     for (const char *const *set = sample_sets; *set; set++) {
