@@ -40,13 +40,18 @@ uintptr_t *ke_cfi_column(struct ke_context *context, uint64_t column)
     return column <= CFI_PC ? (uintptr_t *)((char *)context + column_offsets[column]) : NULL;
 }
 
+/* memcpy would object to the bounds of variables; a caller waits for single bytes much longer. */
 STACK_JUMPER bool ke_cfi_load(const struct cfi_frame *frame, uintptr_t address, void *out,
                               size_t size)
 {
+    typedef uintptr_t __attribute__((aligned(1), may_alias)) word;
     if (address < frame->low || address > frame->high || size > frame->high - address)
         return false;
-    for (size_t i = 0; i < size; i++) /* memcpy would object to the bounds of variables */
-        ((volatile uint8_t *)out)[i] = ((const volatile uint8_t *)address)[i];
+    size_t i = 0;
+    for (; i + sizeof(word) <= size; i += sizeof(word))
+        *(volatile word *)((char *)out + i) = *(const volatile word *)(address + i);
+    for (; i < size; i++)
+        ((volatile uint8_t *)out)[i] = *(const volatile uint8_t *)(address + i);
     return true;
 }
 
@@ -110,24 +115,51 @@ static bool apply_rule(const struct cfi_frame *frame, const struct cfi_row *row,
     return true;
 }
 
-static bool apply_row(const struct cfi_frame *frame, const struct cfi_row *row,
-                      struct ke_context *caller)
+#ifdef __x86_64__
+/* The xmm registers that the frame has saved. */
+static bool apply_xmm(const struct cfi_frame *frame, const struct cfi_row *row, uintptr_t cfa,
+                      struct ke_xmm out[16])
 {
-    uintptr_t cfa;
+    for (unsigned i = 0; i < 16; i++)
+        if (!apply_rule(frame, row, CFI_FIRST_XMM + i, cfa, &out[i], sizeof(out[i])))
+            return false;
+    return true;
+}
+
+static void store_xmm(struct ke_context *context, const struct cfi_row *row,
+                      const struct ke_xmm values[16])
+{
+    for (unsigned i = 0; i < 16; i++)
+        if (row->kinds[CFI_FIRST_XMM + i] != CFI_SAME &&
+            row->kinds[CFI_FIRST_XMM + i] != CFI_UNDEFINED)
+            context->FltSave.XmmRegisters[i] = values[i];
+}
+#endif
+
+/* All of the caller's registers, or none: a CONTEXT is too large to be copied for that. */
+static bool apply_row(const struct cfi_frame *frame, const struct cfi_row *row,
+                      struct ke_context *context)
+{
+    uintptr_t cfa, values[CFI_PC + 1];
     if (!find_cfa(frame, row, &cfa) || row->kinds[CFI_PC] == CFI_SAME ||
         row->kinds[CFI_PC] == CFI_UNDEFINED)
         return false;
-    *ke_cfi_column(caller, CFI_SP) = cfa;
-    for (unsigned i = 0; i <= CFI_PC; i++)
-        if (!apply_rule(frame, row, i, cfa, ke_cfi_column(caller, i), sizeof(uintptr_t)))
+    for (unsigned i = 0; i <= CFI_PC; i++) {
+        values[i] = i == CFI_SP ? cfa : *ke_cfi_column(context, i);
+        if (!apply_rule(frame, row, i, cfa, &values[i], sizeof(values[i])))
             return false;
+    }
+    if (values[CFI_SP] <= frame->low || values[CFI_SP] > frame->high)
+        return false;
 #ifdef __x86_64__
-    for (unsigned i = 0; i < 16; i++)
-        if (!apply_rule(frame, row, CFI_FIRST_XMM + i, cfa, &caller->FltSave.XmmRegisters[i],
-                        sizeof(struct ke_xmm)))
-            return false;
+    struct ke_xmm xmm[16];
+    if (!apply_xmm(frame, row, cfa, xmm))
+        return false;
+    store_xmm(context, row, xmm);
 #endif
-    return KE_CONTEXT_SP(caller) > frame->low && KE_CONTEXT_SP(caller) <= frame->high;
+    for (unsigned i = 0; i <= CFI_PC; i++)
+        *ke_cfi_column(context, i) = values[i];
+    return true;
 }
 
 uintptr_t ke_cfi_function(uintptr_t address)
@@ -149,10 +181,8 @@ bool ke_cfi_step(struct ke_context *context, bool *exact, uintptr_t *function)
     if (!fde || !ke_cfi_describe(fde, &description) ||
         !ke_cfi_run(&description, pc - (uintptr_t)bases.func, &row))
         return false;
-    struct ke_context caller = *context;
-    if (!apply_row(&frame, &row, &caller))
+    if (!apply_row(&frame, &row, context))
         return false;
-    *context = caller;
     *exact = description.is_signal;
     *function = (uintptr_t)bases.func;
     return true;

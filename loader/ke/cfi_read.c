@@ -32,6 +32,8 @@ struct cfi_reader ke_cfi_take(struct cfi_reader *reader, uint64_t length)
 uint64_t ke_cfi_uint(struct cfi_reader *reader, unsigned width)
 {
     uint64_t value = 0;
+    if (width == 1 && reader->at < reader->end) /* nearly always */
+        return *reader->at++;
     struct cfi_reader bytes = ke_cfi_take(reader, width);
     memcpy(&value, bytes.at, (size_t)(bytes.end - bytes.at));
     return value;

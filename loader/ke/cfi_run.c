@@ -47,7 +47,7 @@ struct machine {
     uint64_t location, target; /* offsets in the function */
     struct cfi_row *row;
     const struct cfi_row *initial; /* behind the CIE's instructions; NULL while they run */
-    struct cfi_row remembered[REMEMBERED_MAX];
+    struct cfi_row *remembered;
     unsigned depth;
 };
 
@@ -223,8 +223,9 @@ static bool run_all(struct machine *m, struct cfi_reader program)
 
 bool ke_cfi_run(const struct cfi_description *description, uintptr_t offset, struct cfi_row *row)
 {
-    struct machine machine = {.description = description, .target = offset, .row = row};
-    struct cfi_row initial;
+    struct cfi_row initial, remembered[REMEMBERED_MAX];
+    struct machine machine = {
+        .description = description, .target = offset, .row = row, .remembered = remembered};
     memset(row, 0, sizeof(*row));
     if (!run_all(&machine, description->initial))
         return false;
