@@ -37,8 +37,11 @@ struct ke_thread *ke_threads_next(struct ke_thread *thread)
     return thread ? thread->next : first_thread;
 }
 
-static void list_add(struct ke_thread *thread)
+void ke_threads_add(struct ke_thread *thread)
 {
+    if (thread->listed)
+        return;
+    thread->listed = true;
     ke_threads_lock();
     thread->prev = NULL;
     thread->next = first_thread;
@@ -50,6 +53,9 @@ static void list_add(struct ke_thread *thread)
 
 static void list_remove(struct ke_thread *thread)
 {
+    if (!thread->listed)
+        return;
+    thread->listed = false;
     ke_threads_lock();
     if (thread->next)
         thread->next->prev = thread->prev;
@@ -88,6 +94,7 @@ nt_status ke_thread_record_create(struct ke_thread **out, struct pe_error *err)
 
 void ke_thread_record_free(struct ke_thread *thread)
 {
+    list_remove(thread);
     free(thread->teb->TlsExpansionSlots);
     ke_fls_release(thread->teb);
     mm_free((uintptr_t)thread->teb, 0, MEM_RELEASE, NULL);
@@ -142,7 +149,7 @@ nt_status ke_thread_adopt(struct ke_thread *thread, struct pe_error *err)
     }
     ke_signal_stack_enter(&thread->signal_stack);
     ke_suspend_unblock();
-    list_add(thread);
+    ke_threads_add(thread);
     ke_process_watch_thread(thread);
     return STATUS_SUCCESS;
 }

@@ -57,6 +57,8 @@ extern const struct ob_type ke_thread_type;
 typedef uint32_t(WINAPI *ke_thread_start)(void *parameter);
 /* RtlUserThreadStart: where the context of a thread that was created suspended says it is. */
 void WINAPI ke_user_thread_start(ke_thread_start routine, void *parameter);
+/* Whether the calling thread is the only one that is attached. */
+bool ke_thread_is_last(void);
 /* A waitable thread object (one reference). */
 nt_status ke_thread_create(ke_thread_start start, void *parameter, uint64_t stack_size,
                            bool suspended, struct ob_object **out, uint32_t *thread_id,

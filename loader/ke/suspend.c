@@ -446,7 +446,8 @@ nt_status ke_thread_terminate(struct ob_object *thread, uint32_t code)
     ob_wait_interrupt(&object->wait);
     ob_wait_unlock();
     ke_futex_wake(&object->suspend_count, INT_MAX, KE_FUTEX_ANYONE); /* it may be suspended */
-    while (first && load(&object->end) == TOLD_TO_END && !has_finished(object))
+    int64_t last = now() + 10 * KE_STOP_PATIENCE * INT64_C(1000000);
+    while (first && load(&object->end) == TOLD_TO_END && !has_finished(object) && now() < last)
         ask(object, &patience, &object->end, TOLD_TO_END);
     return STATUS_SUCCESS;
 }

@@ -49,6 +49,9 @@ nt_status ke_thread_set_context(struct ob_object *thread, const struct ke_contex
  *
  * Threads of the host, except one inside ke_run(), are not an image's to end: their stacks hold
  * frames of the host that have to be left properly. STATUS_ACCESS_DENIED.
+ *
+ * A thread that waits for the loader lock cannot leave that wait: this returns after ten times the
+ * patience, and the thread ends when it has the lock and comes to its start routine or to a wait.
  */
 nt_status ke_thread_terminate(struct ob_object *thread, uint32_t code);
 

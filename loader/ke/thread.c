@@ -169,6 +169,7 @@ static void *thread_main(void *argument)
     struct ke_context initial = initial_context(&start);
     ob_object_ref(&thread->object->header); /* the creator's */
     thread->object->id = thread->object->wait.id = (uint32_t)syscall(SYS_gettid);
+    ke_threads_add(thread);
     __atomic_store_n(&shared->id, thread->object->id, __ATOMIC_RELEASE);
     ke_futex_wake(&shared->id, 1, KE_FUTEX_ANYONE); /* `shared` is gone from here on */
     if (!ke_suspend_at_start(thread->object, &initial)) {
@@ -236,6 +237,7 @@ nt_status ke_thread_create(ke_thread_start start_routine, void *parameter, uint6
     object->suspend_count = suspended;
     object->may_end = true;
     ke_live_hold();
+    object->start = (const void *)start_routine;
     int error = start_thread(&start, stack_size);
     if (error != 0) {
         ke_live_release();
@@ -328,6 +330,15 @@ struct ob_object *ke_thread_by_id(uint32_t id)
         ob_object_ref(found);
     ke_threads_unlock();
     return found;
+}
+
+bool ke_thread_is_last(void)
+{
+    ke_threads_lock();
+    struct ke_thread *first = ke_threads_next(NULL);
+    bool last = first && !ke_threads_next(first);
+    ke_threads_unlock();
+    return last;
 }
 
 uint32_t ke_run(ke_thread_start start, void *parameter)

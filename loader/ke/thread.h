@@ -35,6 +35,7 @@ struct ke_thread_object {
     int32_t priority;
     pthread_t host;
     struct ke_teb *teb;             /* NULL once it has ended */
+    const void *start;              /* what it was created to run; NULL = a thread of the host */
     uint16_t *description;          /* malloc'ed, under the wait lock */
     struct ob_thread wait;          /* under the wait lock */
     struct ke_apc *apcs, *last_apc; /* the same */
@@ -45,6 +46,7 @@ struct ke_thread_object {
     uint32_t end;
     uint32_t end_code;
     bool force;                   /* stop wherever it is */
+    bool hidden;                  /* ThreadHideFromDebugger, for images to read back */
     bool may_end;                 /* it has a gate to leave to */
     void *context;                /* of a stopped thread: ucontext_t */
     struct ke_context *initial;   /* of one that has not started */
@@ -65,6 +67,7 @@ struct ke_thread {
     struct ke_thread_object *object; /* owns a reference */
     bool entered;                    /* DLL_THREAD_ATTACH was sent */
     bool exiting;                    /* ke_thread_exit() */
+    bool listed;                     /* in the list */
 };
 
 /* initial-exec: the fault handler reads it, where a lazily allocated variable would call malloc. */
@@ -82,7 +85,8 @@ void ke_thread_times_begin(struct ke_thread_object *object);
 /* At its end, while its processor time can still be asked for. */
 void ke_thread_times_end(struct ke_thread_object *object);
 
-/* The list of attached threads. */
+/* The list of attached threads, and of those that wait for their first resume. */
+void ke_threads_add(struct ke_thread *thread);
 void ke_threads_lock(void);
 void ke_threads_unlock(void);
 struct ke_thread *ke_threads_next(struct ke_thread *thread); /* NULL begins and ends; lock held */

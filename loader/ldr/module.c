@@ -14,6 +14,7 @@
 #include "loader/ldr/path.h"
 #include "loader/ldr/search.h"
 #include "loader/ldr/tls.h"
+#include "loader/ob/object.h"
 
 struct ldr_link ldr_load_order = {&ldr_load_order, &ldr_load_order};
 struct ldr_link ldr_init_order = {&ldr_init_order, &ldr_init_order};
@@ -23,7 +24,12 @@ static pthread_mutex_t loader_lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 
 void ldr_lock(void)
 {
+    if (pthread_mutex_trylock(&loader_lock) == 0)
+        return;
+    /* It may take as long as an entry point runs: this thread may be suspended meanwhile. */
+    ob_asleep = true;
     pthread_mutex_lock(&loader_lock);
+    ob_asleep = false;
 }
 
 bool ldr_trylock(void)

@@ -1,14 +1,17 @@
 /*
  * Waitable timers. One service thread, started by the first timer that is set, sleeps until the
- * earliest is due. Completion routines would be asynchronous procedure calls: refused.
+ * earliest is due. A completion routine is a procedure call queued to the thread that set the
+ * timer.
  */
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "loader/ke/apc.h"
 #include "loader/ke/futex.h"
 #include "loader/win32/errors.h"
+#include "loader/win32/hosttime.h"
 #include "loader/win32/kernel32/families.h"
 #include "loader/win32/strings.h"
 #include "loader/win32/waitable.h"
@@ -24,6 +27,8 @@ struct timer {
     int64_t due;        /* monotonic milliseconds, NEVER = inactive */
     int64_t period;     /* milliseconds, 0 = once */
     bool manual_reset, is_signaled;
+    struct ob_object *thread; /* that the routine is for; a reference, NULL = no routine */
+    struct ke_apc apc;        /* arguments[0] is the program's, the others the time of expiry */
 };
 
 static struct timer *active;
@@ -47,11 +52,29 @@ static void deactivate(struct timer *timer)
     timer->due = NEVER;
 }
 
+/* Takes the routine away; the caller drops the reference, which is not done under the lock. */
+static struct ob_object *take_routine(struct timer *timer)
+{
+    struct ob_object *thread = timer->thread;
+    if (thread)
+        ke_apc_remove_locked(thread, &timer->apc);
+    timer->thread = NULL;
+    return thread;
+}
+
+static void drop(struct ob_object *thread)
+{
+    if (thread)
+        ob_object_unref(thread);
+}
+
 static void destroy(struct ob_object *object)
 {
     ob_wait_lock();
     deactivate((struct timer *)object);
+    struct ob_object *thread = take_routine((struct timer *)object);
     ob_wait_unlock();
+    drop(thread);
 }
 
 static bool signaled(struct ob_object *object, uint32_t thread_id)
@@ -73,6 +96,18 @@ static const struct ob_type timer_type = {
     .acquired = acquired,
 };
 
+/* A routine that has not run since the last expiry is not queued twice. */
+static void expire(struct timer *timer)
+{
+    int64_t time = win32_now();
+    timer->is_signaled = true;
+    if (!timer->thread || timer->apc.queued)
+        return;
+    timer->apc.arguments[1] = (DWORD)time;
+    timer->apc.arguments[2] = (DWORD)((uint64_t)time >> 32);
+    ke_apc_queue_locked(timer->thread, &timer->apc);
+}
+
 /* Signals what is due; returns the milliseconds until the next one, 0xFFFFFFFF when there is none.
  */
 static DWORD run_due_timers(void)
@@ -82,7 +117,8 @@ static DWORD run_due_timers(void)
     for (struct timer *timer = active, *following; timer; timer = following) {
         following = timer->next;
         if (timer->due <= now) {
-            timer->is_signaled = fired = true;
+            expire(timer);
+            fired = true;
             if (timer->period)
                 timer->due = now + timer->period;
             else
@@ -159,10 +195,16 @@ static HANDLE WINAPI_DEF k32_OpenWaitableTimerW(DWORD access, BOOL inherit, cons
     return win32_open_handle(&timer_type, name, access, inherit);
 }
 
-static void activate(struct timer *timer, const int64_t *due, LONG period)
+static void activate(struct timer *timer, const int64_t *due, LONG period, const void *routine,
+                     void *argument)
 {
+    struct ob_object *thread = routine ? ke_thread_current() : NULL;
     ob_wait_lock();
     deactivate(timer);
+    struct ob_object *before = take_routine(timer);
+    timer->thread = thread;
+    timer->apc =
+        (struct ke_apc){.function = routine, .count = 3, .arguments = {(uintptr_t)argument, 0, 0}};
     timer->is_signaled = false;
     timer->due = now_milliseconds() + win32_timeout(due);
     timer->period = period;
@@ -171,6 +213,7 @@ static void activate(struct timer *timer, const int64_t *due, LONG period)
     __atomic_add_fetch(&generation, 1, __ATOMIC_RELEASE);
     ob_wait_unlock();
     ke_futex_wake(&generation, 1, KE_FUTEX_ANYONE);
+    drop(before);
 }
 
 static BOOL WINAPI_DEF k32_SetWaitableTimer(HANDLE handle, const int64_t *due, LONG period,
@@ -180,14 +223,12 @@ static BOOL WINAPI_DEF k32_SetWaitableTimer(HANDLE handle, const int64_t *due, L
     struct ob_object *timer;
     if (period < 0)
         return win32_fail(ERROR_INVALID_PARAMETER);
-    if (routine)
-        return win32_fail(ERROR_NOT_SUPPORTED);
     nt_status status = win32_typed(handle, &timer_type, MODIFY_STATE, &timer);
     if (!nt_ok(status))
         return win32_result(status);
     pthread_once(&once, start_service);
     if (service_runs)
-        activate((struct timer *)timer, due, period);
+        activate((struct timer *)timer, due, period, routine, argument);
     ob_object_unref(timer);
     return service_runs || win32_fail(ERROR_NO_SYSTEM_RESOURCES);
 }
@@ -207,7 +248,9 @@ static BOOL WINAPI_DEF k32_CancelWaitableTimer(HANDLE handle)
         return win32_result(status);
     ob_wait_lock();
     deactivate((struct timer *)timer);
+    struct ob_object *thread = take_routine((struct timer *)timer);
     ob_wait_unlock();
+    drop(thread);
     ob_object_unref(timer);
     return TRUE;
 }

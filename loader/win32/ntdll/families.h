@@ -21,6 +21,7 @@
     X(slist)              \
     X(sync)               \
     X(thread)             \
+    X(threadctl)          \
     X(exception)          \
     X(string)             \
     X(strconv)            \

@@ -2,7 +2,7 @@
  * The system services for events, semaphores, mutants, waits and delays. Named objects go through
  * KERNEL32: an object attribute with a name is refused here.
  */
-#include "loader/ke/futex.h"
+#include "loader/ke/apc.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/ntdll/families.h"
 #include "loader/win32/waitable.h"
@@ -116,24 +116,19 @@ static nt_status WINAPI_DEF nt_NtReleaseMutant(HANDLE handle, LONG *previous)
 static nt_status WINAPI_DEF nt_NtWaitForSingleObject(HANDLE handle, BOOLEAN alertable,
                                                      const int64_t *timeout)
 {
-    return win32_wait(&handle, 1, false, win32_timeout(timeout));
+    return win32_wait_alertable(&handle, 1, false, win32_timeout(timeout), alertable);
 }
 
 static nt_status WINAPI_DEF nt_NtWaitForMultipleObjects(ULONG count, const HANDLE *handles,
                                                         ULONG any, BOOLEAN alertable,
                                                         const int64_t *timeout)
 {
-    return win32_wait(handles, count, any == 0, win32_timeout(timeout));
+    return win32_wait_alertable(handles, count, any == 0, win32_timeout(timeout), alertable);
 }
 
 static nt_status WINAPI_DEF nt_NtDelayExecution(BOOLEAN alertable, const int64_t *interval)
 {
-    struct ke_deadline storage;
-    const struct ke_deadline *deadline = ke_deadline_after(win32_timeout(interval), &storage);
-    const uint32_t never = 0;
-    while (ke_futex_wait(&never, 0, KE_FUTEX_ANYONE, deadline))
-        ;
-    return STATUS_SUCCESS;
+    return ke_sleep(win32_timeout(interval), alertable);
 }
 
 const struct ldr_builtin_export ntdll_sync_exports[] = {

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include "loader/ke/slots.h"
+#include "loader/ke/suspend.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/ntdll/families.h"
 #include "loader/win32/waitable.h"
@@ -13,21 +14,19 @@ static void WINAPI_DEF nt_RtlExitUserThread(nt_status code)
     ke_thread_exit(code);
 }
 
-/* 0 and the pseudo handle mean this thread; another one cannot be ended from outside. */
+/* 0 and the pseudo handle mean this thread. */
 static nt_status WINAPI_DEF nt_NtTerminateThread(HANDLE thread, nt_status code)
 {
     struct ob_object *object;
-    bool self = thread == NULL || thread == CURRENT_THREAD;
-    if (!self) {
-        nt_status status = ob_handle_get(win32_ob_handle(thread), &ke_thread_type, &object, NULL);
-        if (!nt_ok(status))
-            return status;
-        self = ke_thread_id_of(object) == ke_thread_id();
+    nt_status status =
+        win32_thread(thread ? thread : CURRENT_THREAD, WIN32_THREAD_TERMINATE, &object);
+    if (!nt_ok(status))
+        return status;
+    if (ke_thread_id_of(object) == ke_thread_id()) /* its own record holds it */
         ob_object_unref(object);
-    }
-    if (self)
-        ke_thread_exit(code);
-    return STATUS_NOT_SUPPORTED;
+    status = ke_thread_terminate(object, (uint32_t)code); /* does not return for this thread */
+    ob_object_unref(object);
+    return status;
 }
 
 static nt_status WINAPI_DEF nt_NtYieldExecution(void)
@@ -51,6 +50,27 @@ static void WINAPI_DEF nt_RtlGetCurrentProcessorNumberEx(PROCESSOR_NUMBER *out)
 {
     ULONG cpu = nt_NtGetCurrentProcessorNumber();
     *out = (PROCESSOR_NUMBER){.Group = (USHORT)(cpu / 64), .Number = (BYTE)(cpu % 64)};
+}
+
+static ULONG WINAPI_DEF nt_RtlGetCurrentProcessorNumber(void)
+{
+    return nt_NtGetCurrentProcessorNumber();
+}
+
+static ULONG WINAPI_DEF nt_NtGetCurrentProcessorNumberEx(PROCESSOR_NUMBER *out)
+{
+    nt_RtlGetCurrentProcessorNumberEx(out);
+    return nt_NtGetCurrentProcessorNumber();
+}
+
+static BOOLEAN WINAPI_DEF nt_RtlIsCurrentThread(HANDLE thread)
+{
+    struct ob_object *object;
+    if (!nt_ok(win32_thread(thread, 0, &object)))
+        return FALSE;
+    bool self = ke_thread_id_of(object) == ke_thread_id();
+    ob_object_unref(object);
+    return self;
 }
 
 static nt_status WINAPI_DEF nt_RtlFlsAlloc(ke_fls_callback callback, ULONG *index)
@@ -95,6 +115,9 @@ const struct ldr_builtin_export ntdll_thread_exports[] = {
     NT_ZW(YieldExecution),
     NT_ZW(GetCurrentProcessorNumber),
     LDR_FN(nt_, RtlGetCurrentProcessorNumberEx),
+    LDR_FN(nt_, RtlGetCurrentProcessorNumber),
+    NT_ZW(GetCurrentProcessorNumberEx),
+    LDR_FN(nt_, RtlIsCurrentThread),
     LDR_FN(nt_, RtlFlsAlloc),
     LDR_FN(nt_, RtlFlsFree),
     LDR_FN(nt_, RtlFlsGetValue),
