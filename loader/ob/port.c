@@ -5,7 +5,6 @@
 
 #include <stddef.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "loader/ob/async.h"
 
@@ -113,37 +112,18 @@ static uint32_t take(struct port *port, struct ob_completion *completions, uint3
     return taken;
 }
 
-static int64_t now_milliseconds(void)
+uint32_t ob_port_take(struct ob_object *object, struct ob_completion *completions, uint32_t count)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-uint32_t ob_port_remove(struct ob_object *object, struct ob_completion *completions, uint32_t count,
-                        uint32_t milliseconds, uint32_t thread_id)
-{
-    int64_t end =
-        milliseconds && milliseconds != OB_INFINITE ? now_milliseconds() + milliseconds : 0;
-    for (;;) {
-        struct entry *done = NULL;
-        ob_wait_lock();
-        uint32_t taken = take((struct port *)object, completions, count, &done);
-        ob_wait_unlock();
-        while (done) {
-            struct entry *next = done->next;
-            free(done);
-            done = next;
-        }
-        if (taken || milliseconds == 0 || count == 0)
-            return taken;
-        if (milliseconds != OB_INFINITE) {
-            int64_t left = end - now_milliseconds();
-            milliseconds = left > 0 ? (uint32_t)left : 0;
-        }
-        /* Another thread may be faster at what ends this wait. */
-        ob_wait(&object, 1, false, milliseconds, thread_id, NULL);
+    struct entry *done = NULL;
+    ob_wait_lock();
+    uint32_t taken = take((struct port *)object, completions, count, &done);
+    ob_wait_unlock();
+    while (done) {
+        struct entry *next = done->next;
+        free(done);
+        done = next;
     }
+    return taken;
 }
 
 uint32_t ob_port_depth(struct ob_object *object)

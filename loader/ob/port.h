@@ -19,9 +19,8 @@ struct ob_completion {
 /* Signaled while packets are queued; waiting for it takes none. */
 struct ob_object *ob_port_create(void);
 nt_status ob_port_post(struct ob_object *port, const struct ob_completion *completion);
-/* Takes up to `count` packets, in order; 0 when `milliseconds` have passed without one. */
-uint32_t ob_port_remove(struct ob_object *port, struct ob_completion *completions, uint32_t count,
-                        uint32_t milliseconds, uint32_t thread_id);
+/* Takes up to `count` packets, in order; 0 when there is none. */
+uint32_t ob_port_take(struct ob_object *port, struct ob_completion *completions, uint32_t count);
 uint32_t ob_port_depth(struct ob_object *port);
 
 struct ob_object *ob_wait_packet_create(void);

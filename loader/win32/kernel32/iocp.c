@@ -4,10 +4,10 @@
  */
 #include <stdlib.h>
 
-#include "loader/ob/port.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/file.h"
 #include "loader/win32/kernel32/families.h"
+#include "loader/win32/port.h"
 #include "loader/win32/waitable.h"
 
 enum { IO_COMPLETION_ALL_ACCESS = 0x1F0003, MODIFY_STATE = 2 };
@@ -69,15 +69,18 @@ static BOOL WINAPI_DEF k32_PostQueuedCompletionStatus(HANDLE handle, DWORD bytes
 
 /* The number of packets, 0 with the last error. */
 static uint32_t get(HANDLE handle, struct ob_completion *packets, uint32_t count,
-                    DWORD milliseconds)
+                    DWORD milliseconds, bool alertable)
 {
-    struct ob_object *port;
-    nt_status status = win32_typed(handle, &ob_port_type, 0, &port);
-    if (!nt_ok(status))
-        return (uint32_t)win32_result(status);
-    uint32_t taken = ob_port_remove(port, packets, count, milliseconds, ke_thread_id());
-    ob_object_unref(port);
-    return taken ? taken : (uint32_t)win32_fail(WIN32_WAIT_TIMEOUT);
+    uint32_t taken;
+    nt_status status;
+    do
+        status = win32_port_remove(handle, packets, count, milliseconds, alertable, &taken);
+    while (status == (nt_status)OB_STATUS_ALERTED);
+    if (status == STATUS_TIMEOUT || status == OB_STATUS_USER_APC)
+        win32_fail(status);
+    else if (!nt_ok(status))
+        win32_result(status);
+    return taken;
 }
 
 /* A packet of a failed operation is a failure with its error and an OVERLAPPED that is not NULL. */
@@ -86,7 +89,7 @@ static BOOL WINAPI_DEF k32_GetQueuedCompletionStatus(HANDLE port, DWORD *bytes, 
 {
     struct ob_completion packet;
     *overlapped = NULL;
-    if (!get(port, &packet, 1, milliseconds))
+    if (!get(port, &packet, 1, milliseconds, false))
         return FALSE;
     *bytes = (DWORD)packet.information;
     *key = packet.key;
@@ -110,7 +113,8 @@ static BOOL WINAPI_DEF k32_GetQueuedCompletionStatusEx(HANDLE port, OVERLAPPED_E
     *removed = 0;
     if (count == 0)
         return win32_fail(ERROR_INVALID_PARAMETER);
-    uint32_t taken = get(port, packets, count < AT_ONCE ? count : AT_ONCE, milliseconds);
+    uint32_t taken =
+        get(port, packets, count < AT_ONCE ? count : AT_ONCE, milliseconds, alertable != 0);
     for (uint32_t i = 0; i < taken; i++)
         entries[i] = (OVERLAPPED_ENTRY){packets[i].key, packets[i].context, packets[i].status,
                                         (DWORD)packets[i].information};

@@ -461,6 +461,7 @@ const struct ldr_builtin_export kernel32_module_exports[] = {
     LDR_FN(k32_, K32GetModuleInformation),
     LDR_FN(k32_, K32GetModuleFileNameExW),
     LDR_FN(k32_, K32GetModuleBaseNameW),
+    LDR_FWD(ResolveDelayLoadedAPI, "NTDLL.LdrResolveDelayLoadedAPI"),
 };
 const size_t kernel32_module_count =
     sizeof(kernel32_module_exports) / sizeof(*kernel32_module_exports);

@@ -31,7 +31,9 @@
     X(etw)                \
     X(file)               \
     X(image)              \
+    X(delayload)          \
     X(iocp)               \
+    X(keyed)              \
     X(threadpool)         \
     X(timerqueue)         \
     X(ldr)                \

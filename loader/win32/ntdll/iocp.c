@@ -2,9 +2,9 @@
  * The system services of completion ports, and of packets that a wait completes (Microsoft's
  * documentation of NtCreateWaitCompletionPacket and its companions).
  */
-#include "loader/ob/port.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/ntdll/families.h"
+#include "loader/win32/port.h"
 #include "loader/win32/waitable.h"
 
 enum { MODIFY_STATE = 2 };
@@ -69,15 +69,11 @@ static nt_status WINAPI_DEF nt_NtRemoveIoCompletionEx(HANDLE handle, COMPLETION_
 {
     enum { AT_ONCE = 64 };
     struct ob_completion packets[AT_ONCE];
-    struct ob_object *port;
     if (count == 0)
         return STATUS_INVALID_PARAMETER;
-    nt_status status = win32_typed(handle, &ob_port_type, MODIFY_STATE, &port);
-    if (!nt_ok(status))
-        return status;
-    uint32_t taken = ob_port_remove(port, packets, count < AT_ONCE ? count : AT_ONCE,
-                                    win32_timeout(timeout), ke_thread_id());
-    ob_object_unref(port);
+    uint32_t taken;
+    nt_status status = win32_port_remove(handle, packets, count < AT_ONCE ? count : AT_ONCE,
+                                         win32_timeout(timeout), alertable, &taken);
     for (uint32_t i = 0; i < taken; i++) {
         out[i] = (COMPLETION_INFORMATION){.KeyContext = packets[i].key,
                                           .ApcContext = packets[i].context};
@@ -85,7 +81,7 @@ static nt_status WINAPI_DEF nt_NtRemoveIoCompletionEx(HANDLE handle, COMPLETION_
         out[i].IoStatusBlock.Information = packets[i].information;
     }
     *removed = taken;
-    return taken ? STATUS_SUCCESS : STATUS_TIMEOUT;
+    return status;
 }
 
 static nt_status WINAPI_DEF nt_NtRemoveIoCompletion(HANDLE handle, ULONG_PTR *key, void **context,
