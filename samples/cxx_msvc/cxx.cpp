@@ -326,6 +326,42 @@ static void arrays()
     }
 }
 
+#ifdef _WIN64
+/* packed.S */
+extern "C" int packed_catch(void (*function)(int), int value);
+extern "C" void packed_destroy(void *)
+{
+    log.put("~ ");
+}
+extern "C" void packed_note()
+{
+    log.put("note ");
+}
+
+static void packed(void (*function)(int), int value)
+{
+    try {
+        log.put(packed_catch(function, value));
+    } catch (int v) {
+        log.put("out");
+        log.put(v);
+    } catch (const Base &b) {
+        log.put("base");
+        log.put(b.value());
+    }
+    log.put(" ");
+}
+
+static void packed_tables()
+{
+    packed([](int) {}, 1);
+    packed(throw_int, 2);
+    packed(throw_int, 100);
+    packed(throw_int, -3);
+    packed(throw_derived, 4);
+}
+#endif
+
 static const struct {
     void (*function)();
     const char *expected;
@@ -347,6 +383,9 @@ static const struct {
     {across, "23 -1"},
     {recursion, "201"},
     {arrays, "+1 +2 -2 -1 all"},
+#ifdef _WIN64
+    {packed_tables, "~ 1 ~ 1002 ~ 100 note ~ out-3 ~ base9 "},
+#endif
 };
 
 static bool same(const char *a, const char *b)
