@@ -187,20 +187,16 @@ implib "$src/host_import/host.def" "$work/host.lib"
 dll plugin host_import/plugin.c '' "$work/host.lib" "$work/host.lib"
 
 if [ "$toolchain" = clang ]; then
-    # C++ exceptions as Visual C++ has them; on x86-64 with a function that has its packed tables, too.
-    importlib vcruntime140.dll _CxxThrowException@8 __CxxFrameHandler3 __std_terminate __uncaught_exceptions
-    cxxflags='-std=c++17 -fexceptions -fcxx-exceptions -fno-threadsafe-statics'
+    exe seh seh/seh.c '' '' ''
+    cxx_dll cxx_thrower cxx_msvc/thrower.cpp ''
+    # x86-64 has packed exception tables, too, which no compiler here makes.
     packed=
     if [ "$word" = 64 ]; then
         importlib vcruntime140_1.dll __CxxFrameHandler4
         compile "$work/packed.o" "$src/cxx_msvc/packed.S"
         packed="$work/packed.o $(lib vcruntime140_1)"
     fi
-    dll cxx_thrower cxx_msvc/thrower.cpp "$cxxflags" "$(lib vcruntime140)" ''
-    dll cxx_msvc cxx_msvc/cxx.cpp "$cxxflags" "$(lib cxx_thrower) $(lib vcruntime140) $packed $kernel32" ''
-    exe seh seh/seh.c '' '' ''
-    cxx_dll cxx_thrower cxx_msvc/thrower.cpp ''
-    cxx_dll cxx_msvc cxx_msvc/cxx.cpp "$(lib cxx_thrower)"
+    cxx_dll cxx_msvc cxx_msvc/cxx.cpp "$(lib cxx_thrower) $packed"
     cxx_dll throw_many throw/throw_many.cpp ''
     dll delay delay/delay.c '' "/delayload:low.dll $(lib low) $kernel32" ''
     llvm-rc /FO "$work/resource.res" "$src/resource/resource.rc"
