@@ -137,6 +137,7 @@ nt_status ke_thread_adopt(struct ke_thread *thread, struct pe_error *err)
     thread->object->id = thread->object->wait.id = (uint32_t)syscall(SYS_gettid);
     thread->object->host = pthread_self();
     fill_teb(teb, thread->object->id);
+    ke_stack_enter(thread, &thread->stack);
     nt_status status = ke_segment_set(teb, err);
     if (!nt_ok(status))
         return status;

@@ -21,6 +21,7 @@
 #include "loader/ke/native.h"
 #include "loader/ke/process.h"
 #include "loader/ke/report.h"
+#include "loader/ke/stackguard.h"
 #include "loader/ke/thread.h"
 #include "loader/ke/ucontext.h"
 #include "loader/ldr/gate.h"
@@ -199,8 +200,21 @@ static bool is_inside(const stack_t *stack, uintptr_t address)
     return !(stack->ss_flags & SS_DISABLE) && address - (uintptr_t)stack->ss_sp < stack->ss_size;
 }
 
+/* An exception that does not fit above the guard is an overflow, whatever it was before. */
+static bool make_room(struct ke_fault *fault, uintptr_t low, uintptr_t high)
+{
+    if (is_writable(low, high))
+        return true;
+    bool has_room = ke_stack_overflow(low, high) || ke_stack_grow(low);
+    if (fault->stack_overflow || !has_room || !is_writable(low, high))
+        return false;
+    *fault = (struct ke_fault){
+        .trap = KE_TRAP_PAGE, .access = KE_ACCESS_WRITE, .address = low, .stack_overflow = true};
+    return true;
+}
+
 /* No sanitizer: what alloca() reserves is used after the return. */
-STACK_JUMPER static void make_exception(const struct ke_fault *fault, const siginfo_t *info,
+STACK_JUMPER static void make_exception(struct ke_fault *fault, const siginfo_t *info,
                                         ucontext_t *host)
 {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
@@ -209,7 +223,7 @@ STACK_JUMPER static void make_exception(const struct ke_fault *fault, const sigi
     if (is_inside(&host->uc_stack, here)) {
         /* Code of the host that faults on its own alternate stack comes here when it is an
          * image's: its frame would overwrite this one. */
-        if (is_inside(&host->uc_stack, sp) || !is_writable(top - size - ROOM, top))
+        if (is_inside(&host->uc_stack, sp) || !make_room(fault, top - size - ROOM, top))
             die(fault, host);
     } else {
         top = (uintptr_t)__builtin_alloca(size) + size;
@@ -279,7 +293,10 @@ static void on_fault(int number, siginfo_t *info, void *opaque)
     int saved = errno;
     struct ke_fault fault;
     ke_fault_read(&fault, info, opaque);
-    if (info->si_code > 0 && is_an_images(&fault, opaque))
+    /* A stack of the loader's own is only an image's to overflow, whoever's function did it. */
+    if (info->si_code > 0 && fault.trap == KE_TRAP_PAGE && fault.access != KE_ACCESS_EXECUTE)
+        fault.stack_overflow = ke_stack_overflow(fault.address, get_register(opaque, KE_FAULT_SP));
+    if (info->si_code > 0 && (fault.stack_overflow || is_an_images(&fault, opaque)))
         make_exception(&fault, info, opaque);
     else
         call_previous(number, info, opaque);

@@ -22,14 +22,14 @@
 #include "loader/ke/suspend.h"
 #include "loader/ldr/gate.h"
 
-/* glibc's functions are used to more stack than Windows promises its own. */
-#define STACK_MIN     (256u * 1024)
-#define STACK_DEFAULT (1024u * 1024)
+/* Under the stack that the image sees: this file's frames, and what glibc keeps for a thread. */
+#define HOST_STACK (256u * 1024)
 
 struct start {
     ke_thread_start routine;
     void *parameter;
     struct ke_thread *thread;
+    struct ke_stack stack;
     uint32_t id; /* futex word: 0 until the thread runs */
 };
 
@@ -162,10 +162,11 @@ static void end_unstarted(struct ke_thread *thread, uint32_t code)
     ke_thread_record_free(thread);
 }
 
-static void *thread_main(void *argument)
+static void run_thread(void *argument)
 {
     struct start *shared = argument, start = *shared;
     struct ke_thread *thread = start.thread;
+    thread->stack = start.stack;
     struct ke_context initial = initial_context(&start);
     ob_object_ref(&thread->object->header); /* the creator's */
     thread->object->id = thread->object->wait.id = (uint32_t)syscall(SYS_gettid);
@@ -175,7 +176,7 @@ static void *thread_main(void *argument)
     if (!ke_suspend_at_start(thread->object, &initial)) {
         end_unstarted(thread, thread->object->end_code);
         ke_live_release();
-        return NULL;
+        return;
     }
     start_from(&initial, &start);
     nt_status status = ke_thread_adopt(thread, NULL);
@@ -189,6 +190,13 @@ static void *thread_main(void *argument)
     }
     if (!is_background)
         ke_live_release();
+}
+
+static void *thread_main(void *argument)
+{
+    struct ke_stack stack = ((struct start *)argument)->stack;
+    ke_stack_run(&stack, run_thread, argument);
+    ke_stack_free(&stack);
     return NULL;
 }
 
@@ -199,29 +207,20 @@ static int64_t clock_of(clockid_t id)
     return (int64_t)at.tv_sec * 1000000000 + at.tv_nsec;
 }
 
-static uint64_t default_stack(void)
-{
-    struct ldr_module *exe = ldr_find(NULL);
-    uint64_t reserve = exe ? ldr_module_image(exe)->h.size_of_stack_reserve : 0;
-    return reserve && reserve <= (SIZE_MAX >> 2) ? reserve : STACK_DEFAULT;
-}
-
 static int start_thread(struct start *start, uint64_t stack_size)
 {
     pthread_t thread;
     pthread_attr_t attributes;
-    if (stack_size == 0)
-        stack_size = default_stack();
-    if (stack_size < STACK_MIN)
-        stack_size = STACK_MIN;
-    if (stack_size > SIZE_MAX / 2)
+    if (!nt_ok(ke_stack_create(stack_size, &start->stack, NULL)))
         return ENOMEM;
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    int error = pthread_attr_setstacksize(&attributes, (size_t)(stack_size + 0xFFFF) & ~0xFFFFu);
+    int error = pthread_attr_setstacksize(&attributes, HOST_STACK);
     if (error == 0)
         error = pthread_create(&thread, &attributes, thread_main, start);
     pthread_attr_destroy(&attributes);
+    if (error != 0)
+        ke_stack_free(&start->stack);
     return error;
 }
 
@@ -341,19 +340,56 @@ bool ke_thread_is_last(void)
     return last;
 }
 
+struct program {
+    ke_thread_start start;
+    void *parameter;
+    uint32_t code;
+};
+
+static void run_program(void *argument)
+{
+    struct program *program = argument;
+    struct ldr_gate gate = {.kind = LDR_GATE_THREAD};
+    program->code = (uint32_t)ldr_gate_run(&gate, (uintptr_t)program->start,
+                                           (uintptr_t)program->parameter, 0, 0);
+}
+
+/* On a stack of the program's own, whose size its header says. Without memory for one it runs on
+ * this one. */
+static uint32_t run_on_own_stack(ke_thread_start start, void *parameter, struct ke_stack *stack)
+{
+    struct ke_teb *teb = ke_current->teb;
+    struct program program = {start, parameter, 0};
+    void *const before[] = {teb->ExceptionList, teb->StackBase, teb->StackLimit,
+                            teb->DeallocationStack};
+    *stack = (struct ke_stack){0, 0};
+    ke_stack_create(0, stack, NULL);
+    struct ke_stack outer = ke_stack_enter(ke_current, stack);
+    if (stack->base)
+        teb->ExceptionList = (void *)KE_BY_WORD((uintptr_t)0, UINTPTR_MAX);
+    ke_stack_run(stack, run_program, &program);
+    ke_current->stack = outer;
+    teb->ExceptionList = before[0];
+    teb->StackBase = before[1];
+    teb->StackLimit = before[2];
+    teb->DeallocationStack = before[3];
+    return program.code;
+}
+
 uint32_t ke_run(ke_thread_start start, void *parameter)
 {
     ke_teb();
     struct ke_thread *thread = ke_current;
-    struct ldr_gate gate = {.kind = LDR_GATE_THREAD};
+    struct ke_stack stack;
     bool outermost = !thread->object->may_end;
     __atomic_store_n(&thread->object->may_end, true, __ATOMIC_RELEASE);
-    uint32_t code = (uint32_t)ldr_gate_run(&gate, (uintptr_t)start, (uintptr_t)parameter, 0, 0);
+    uint32_t code = run_on_own_stack(start, parameter, &stack);
     thread->exiting = false;
     if (outermost)
         ke_suspend_end_forgotten(thread->object);
     if (!ldr_gate_of_kind(LDR_GATE_THREAD))
         ke_live_threads_wait();
+    ke_stack_free(&stack); /* not before: other threads may still look into its frames */
     return code;
 }
 

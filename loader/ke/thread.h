@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "loader/ke/ke.h"
+#include "loader/ke/stackguard.h"
 #include "loader/ke/teb.h"
 #include "loader/ldr/ldr.h"
 #include "loader/ob/object.h"
@@ -62,6 +63,7 @@ struct ke_signal_stack {
 struct ke_thread {
     struct ke_teb *teb;
     struct ke_signal_stack signal_stack;
+    struct ke_stack stack; /* that its images run on now; none = the host's (stackguard.h) */
     struct ldr_thread loader;
     struct ke_thread *next, *prev;   /* under the list lock */
     struct ke_thread_object *object; /* owns a reference */

@@ -8,6 +8,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 
+#include "loader/ke/stackguard.h"
 #include "loader/win32/crt/internal.h"
 
 typedef int(WINCDECL *new_handler)(size_t size);
@@ -255,7 +256,7 @@ static WINCDECL_DEF int crt__heapmin(void)
 
 static WINCDECL_DEF int crt__resetstkoflw(void)
 {
-    return 1;
+    return ke_stack_arm();
 }
 
 /* ---- bytes

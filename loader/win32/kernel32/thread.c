@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "loader/ke/stackguard.h"
 #include "loader/ke/suspend.h"
 #include "loader/ldr/gate.h"
 #include "loader/ldr/ldr.h"
@@ -239,13 +240,15 @@ static DWORD WINAPI_DEF k32_SetThreadIdealProcessor(HANDLE handle, DWORD process
     return is_thread(handle) ? 0 : RESUME_FAILED;
 }
 
-/* Stack that remains for a handler of a stack overflow; only remembered. */
+/* Stack that remains for a handler of a stack overflow. */
 static BOOL WINAPI_DEF k32_SetThreadStackGuarantee(ULONG *bytes)
 {
     struct ke_teb *teb = ke_teb();
     ULONG old = teb->GuaranteedStackBytes;
     if (*bytes)
         teb->GuaranteedStackBytes = (*bytes + 0xFFF) & ~0xFFFu;
+    if (*bytes > old)
+        ke_stack_arm();
     *bytes = old;
     return TRUE;
 }
