@@ -216,7 +216,7 @@ else
         found=$($cxx -print-file-name=$runtime.dll)
         [ -e "$found" ] && $triple-w64-mingw32-strip -o "$out/$runtime.dll" "$found"
     done
-    $cxx -s -O1 -Wall -Wextra -Wno-unused-parameter -I"$src" -shared -static \
+    $cxx -s -O1 -Wall -Wextra -Wno-unused-parameter -I"$src" -shared -shared-libgcc \
         -o "$out/throw_many.dll" "$src/throw/throw_many.cpp"
     $triple-w64-mingw32-windres "$src/resource/resource.rc" "$work/resource.o"
     $gcc -s -shared -nostdlib -Wl,--entry,0 -o "$out/resource.dll" "$work/resource.o"
