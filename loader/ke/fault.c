@@ -287,9 +287,8 @@ static void call_previous(int number, siginfo_t *info, void *opaque)
     sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
-static void on_fault(int number, siginfo_t *info, void *opaque)
+__attribute__((noinline)) static void handle(int number, siginfo_t *info, void *opaque)
 {
-    __writeeflags(__readeflags() & ~EFLAGS_AC); /* the one flag that Linux leaves on here */
     int saved = errno;
     struct ke_fault fault;
     ke_fault_read(&fault, info, opaque);
@@ -301,6 +300,14 @@ static void on_fault(int number, siginfo_t *info, void *opaque)
     else
         call_previous(number, info, opaque);
     errno = saved;
+}
+
+/* The alignment check is the one flag that Linux leaves on here, and compiled code is not made for
+ * it; a sanitizer's least of all. */
+STACK_JUMPER static void on_fault(int number, siginfo_t *info, void *opaque)
+{
+    __writeeflags(__readeflags() & ~EFLAGS_AC);
+    handle(number, info, opaque);
 }
 
 void ke_fault_install(void)

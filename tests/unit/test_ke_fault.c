@@ -408,7 +408,7 @@ static void handlers_run_on_the_threads_stack(void **state)
 
 static sigjmp_buf host_jump;
 static void *host_address;
-static volatile uintptr_t nowhere = 0x123;
+static volatile uintptr_t nowhere = 0x120;
 
 static void host_handler(int number, siginfo_t *info, void *context)
 {
@@ -429,7 +429,7 @@ static void the_hosts_own_faults_stay_the_hosts(void **state)
         (void)*(volatile int *)nowhere;
     ke_remove_vectored(handler);
     assert_int_equal(number, SIGSEGV);
-    assert_int_equal((uintptr_t)host_address, 0x123);
+    assert_int_equal((uintptr_t)host_address, 0x120);
     assert_int_equal(times, 0);
     tail = slot_at(1) + sizeof(prologue) + 2; /* and an image's are still exceptions */
     handler = ke_add_vectored(1, (void *)go_to_tail, false);
