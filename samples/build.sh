@@ -175,7 +175,9 @@ exe callback callback/callback.c '' '' ''
 exe unhandled unhandled/unhandled.c '' '' ''
 exe thread thread/thread.c '' '' ''
 dll stress_image stress/stress_image.c '' "$kernel32 $msvcrt" '-nostdlib -Wl,--entry,0 -lkernel32 -lmsvcrt -lgcc'
-dll badinit unhandled/badinit.c '' "$kernel32" ''
+# Without start-up code, which would never give back what it allocated.
+dll badinit unhandled/badinit.c '' "$kernel32" "-nostdlib -lkernel32 -Wl,--entry,$(
+    [ "$word" = 32 ] && echo _DllMain@12 || echo DllMain)"
 dll badtls unhandled/badinit.c -DBAD_TLS "$kernel32" ''
 dll loud thread/order.c -DNAME="\"loud\"" "$kernel32" ''
 dll quiet thread/order.c "-DQUIET -DNAME=\"quiet\"" "$kernel32" ''

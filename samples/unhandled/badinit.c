@@ -25,9 +25,13 @@ __attribute__((section(".CRT$XLC"), used)) static tls_callback xl_c = on_attach;
 #endif
 #endif
 
+static void *handle;
+
+/* Takes itself off the list: the image is gone after the load has failed. */
 static int WINAPI seen(struct exception_pointers *pointers)
 {
     say("vectored handler: %x", pointers->record->code);
+    RemoveVectoredExceptionHandler(handle);
     return CONTINUE_SEARCH;
 }
 
@@ -35,13 +39,13 @@ BOOL WINAPI DllMain(HMODULE module, DWORD reason, void *reserved)
 {
 #ifndef BAD_TLS
     if (reason == DLL_PROCESS_ATTACH) {
-        void *handle = AddVectoredExceptionHandler(1, seen);
+        handle = AddVectoredExceptionHandler(1, seen);
         say("DllMain raises");
         RaiseException(0xE0000021, 0, 0, 0);
-        RemoveVectoredExceptionHandler(handle);
     }
 #else
     (void)seen;
+    (void)handle;
     if (reason == DLL_PROCESS_ATTACH)
         say("DllMain");
 #endif

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "loader/ke/process.h"
 #include "loader/peldr.h"
 #include "pe/status.h"
 #include "tests/samples.h"
@@ -209,8 +210,17 @@ static void open_and_close(const char *path, unsigned times)
 
 enum { LOADS = 1000, SMALLEST_CHUNK = 4 * sizeof(void *) };
 
+/* The C++ runtime's DLL keeps a pool of its own that an unload does not give back; loaded once more
+ * it stays, and the images that import it find it there. */
+static peldr_module *hold_runtime(const char *set)
+{
+    char path[SAMPLE_PATH_MAX];
+    return sample_path(set, "libstdc++-6.dll", path) ? peldr_open(path, 0) : NULL;
+}
+
 static void check_no_leaks(const char *set)
 {
+    peldr_module *runtime = hold_runtime(set);
     for (char *const *name = sample_dlls(set); *name; name++) {
         char path[SAMPLE_PATH_MAX];
         struct held before, after;
@@ -223,13 +233,17 @@ static void check_no_leaks(const char *set)
         if (HEAP_IS_EXACT) {
             assert_int_equal(after.maps, before.maps);
             /* The smallest leak is one chunk a load; malloc's own caches account for less. */
-            assert_true(after.heap < before.heap + LOADS * SMALLEST_CHUNK);
+            if (after.heap >= before.heap + LOADS * SMALLEST_CHUNK)
+                fail_msg("%s: %zu bytes of heap, then %zu", path, before.heap, after.heap);
         }
     }
+    if (runtime)
+        assert_int_equal(peldr_close(runtime), 0);
 }
 
 static void test_thousand_loads(void **state)
 {
+    ke_fault_install(); /* one of them faults; cmocka has put its own handlers in place */
     for_each_set(check_no_leaks);
 }
 
