@@ -26,6 +26,7 @@
 #include "loader/ke/ucontext.h"
 #include "loader/ldr/gate.h"
 #include "loader/ldr/imagemap.h"
+#include "loader/mm/view.h"
 #include "loader/stack.h"
 
 #define RED_ZONE    128u /* System V ABI, x86-64: below the stack pointer, still in use */
@@ -86,18 +87,24 @@ STACK_JUMPER static bool undo_wild_call(const struct ke_fault *fault, struct ke_
     return true;
 }
 
+/* Code that an image has written itself counts as its own. */
+static bool is_image_code(uintptr_t pc)
+{
+    return ldr_image_at(pc, NULL) || mm_is_allocation(pc);
+}
+
 static bool is_an_images(const struct ke_fault *fault, const ucontext_t *host)
 {
     struct ke_context context = {0};
     uintptr_t where;
     ke_context_from_ucontext(&context, host, KE_CONTEXT_CONTROL | KE_CONTEXT_INTEGER);
-    if (ldr_image_at(KE_CONTEXT_PC(&context), NULL))
+    if (is_image_code(KE_CONTEXT_PC(&context)))
         return true;
     if (fault->trap == KE_TRAP_PAGE && fault->access != KE_ACCESS_WRITE &&
         ke_kuser_waits(fault->address))
         return true;
     bool exact = !undo_wild_call(fault, &context);
-    if (!exact && (ldr_image_at(KE_CONTEXT_PC(&context), NULL) ||
+    if (!exact && (is_image_code(KE_CONTEXT_PC(&context)) ||
                    KE_CONTEXT_PC(&context) == (uintptr_t)ldr_gate_return))
         return true;
     enum ke_native found = ke_native_skip(&context, exact, &where);

@@ -9,6 +9,22 @@
 #include "loader/mm/region.h"
 #include "loader/mm/view_object.h"
 
+/* Of a fault handler: its own thread may hold the lock, others will let go of it. */
+#define LOCK_TRIES 64
+
+bool mm_is_allocation(uint64_t address)
+{
+    for (int i = 0; i < LOCK_TRIES; i++, sched_yield()) {
+        if (!mm_ranges_try_read_lock())
+            continue;
+        const struct mm_range *range = mm_ranges_find(address);
+        bool found = range != NULL && range->kind == MM_RANGE_PRIVATE;
+        mm_ranges_unlock();
+        return found;
+    }
+    return false;
+}
+
 bool mm_guard_consume(uint64_t address)
 {
     uint64_t at = mm_round_down(address, MM_PAGE);
@@ -30,9 +46,6 @@ bool mm_guard_consume(uint64_t address)
     mm_ranges_unlock();
     return consumed;
 }
-
-/* Any number of threads may overflow at once, and one may hold the lock that it would need here. */
-#define LOCK_TRIES 64
 
 void mm_guard_open(uint64_t base, uint64_t size)
 {

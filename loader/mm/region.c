@@ -24,6 +24,11 @@ void mm_ranges_write_lock(void)
     pthread_rwlock_wrlock(&lock);
 }
 
+bool mm_ranges_try_read_lock(void)
+{
+    return pthread_rwlock_tryrdlock(&lock) == 0;
+}
+
 bool mm_ranges_try_write_lock(void)
 {
     return pthread_rwlock_trywrlock(&lock) == 0;

@@ -28,6 +28,7 @@ struct mm_range {
 
 void mm_ranges_read_lock(void);
 void mm_ranges_write_lock(void);
+bool mm_ranges_try_read_lock(void);
 bool mm_ranges_try_write_lock(void);
 void mm_ranges_unlock(void);
 

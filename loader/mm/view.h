@@ -128,6 +128,9 @@ nt_status mm_map_mirror(uint64_t read_address, uint64_t size, bool readable, voi
 /* ---- faults ------------------------------------------------------------------------------------
  */
 
+/* Whether `address` lies in a private allocation (mm_alloc). Async-signal-safe; false if the thread
+ * was inside mm. */
+bool mm_is_allocation(uint64_t address);
 /* An access to a page of PAGE_GUARD: it loses the modifier. False: the page has none. */
 bool mm_guard_consume(uint64_t address);
 /*

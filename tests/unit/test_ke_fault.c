@@ -211,7 +211,7 @@ static uintptr_t slot_at(size_t index)
 
 static struct ke_exception_record seen;
 static struct ke_context seen_context;
-static uintptr_t tail;
+static uintptr_t tail, nowhere_called = 0x40;
 static unsigned times;
 
 static void clean_float(struct ke_context *context)
@@ -236,7 +236,7 @@ static int32_t WINAPI_DEF go_to_tail(struct ke_exception_pointers *pointers)
     seen = *pointers->ExceptionRecord;
     seen_context = *context;
     times++;
-    if (KE_CONTEXT_PC(context) == 0x40) /* take the call back */
+    if (KE_CONTEXT_PC(context) == nowhere_called) /* take the call back */
         KE_CONTEXT_SP(context) += sizeof(void *);
     KE_CONTEXT_PC(context) = tail;
     context->EFlags &= ~0x40000u; /* the alignment check */
@@ -327,6 +327,36 @@ static void a_guard_page_raises_once(void **state)
     assert_int_equal(run(1, (uintptr_t)base + 8, 0), 0);
     assert_int_equal(times, 0);
     ke_remove_vectored(handler);
+    mm_free(base, 0, MEM_RELEASE, NULL);
+}
+
+/* In memory that the program allocated: a fault of code there, and running it at all. */
+static void code_outside_of_images_has_exceptions_too(void **state)
+{
+    ke_fault_install();
+    uint64_t base = 0, size = 4096;
+    uint32_t old;
+    assert_true(nt_ok(mm_alloc(&base, &size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, NULL)));
+    put((uint8_t *)(uintptr_t)base, "\x8B\x01", 2);
+    void *handler = ke_add_vectored(1, (void *)go_to_tail, false);
+#ifdef __x86_64__ /* data execution prevention */
+    nowhere_called = (uintptr_t)base;
+    tail = slot_at(CALL_SLOT) + sizeof(prologue) + 6; /* behind the call */
+    assert_int_equal(run(CALL_SLOT, 0x10, (uintptr_t)base), CONTINUED);
+    nowhere_called = 0x40;
+    assert_int_equal(times, 1);
+    assert_int_equal(seen.ExceptionInformation[0], 8);
+    assert_int_equal(seen.ExceptionInformation[1], base);
+    assert_true(nt_ok(mm_protect(&base, &size, PAGE_EXECUTE_READ, &old, NULL)));
+#else /* the image says nothing of NX_COMPAT: the page is executed */
+    (void)old;
+#endif
+    tail = (uintptr_t)base + sizeof(prologue) + 2;
+    assert_int_equal(ldr_gate_call((uintptr_t)base, 0x10, 0, 0), CONTINUED);
+    ke_remove_vectored(handler);
+    assert_int_equal(seen.ExceptionCode, 0xC0000005);
+    assert_int_equal(seen.ExceptionInformation[0], 0);
+    assert_int_equal(seen.ExceptionInformation[1], 0x10);
     mm_free(base, 0, MEM_RELEASE, NULL);
 }
 
@@ -524,6 +554,7 @@ int main(void)
         cmocka_unit_test(every_fault_has_its_code),
         cmocka_unit_test(a_page_without_file_is_an_in_page_error),
         cmocka_unit_test(a_guard_page_raises_once),
+        cmocka_unit_test(code_outside_of_images_has_exceptions_too),
         cmocka_unit_test(registers_come_back),
         cmocka_unit_test(handlers_run_on_the_threads_stack),
         cmocka_unit_test(a_fault_in_a_builtin_is_the_images),
