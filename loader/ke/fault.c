@@ -19,6 +19,7 @@
 #include <x86intrin.h>
 
 #include "loader/ke/native.h"
+#include "loader/ke/probe.h"
 #include "loader/ke/process.h"
 #include "loader/ke/report.h"
 #include "loader/ke/stackguard.h"
@@ -298,6 +299,11 @@ __attribute__((noinline)) static void handle(int number, siginfo_t *info, void *
 {
     int saved = errno;
     struct ke_fault fault;
+    uintptr_t pc = get_register(opaque, KE_FAULT_PC);
+    if (info->si_code > 0 && ke_probe_fault(&pc)) {
+        ((ucontext_t *)opaque)->uc_mcontext.gregs[KE_FAULT_PC] = (greg_t)pc;
+        return;
+    }
     ke_fault_read(&fault, info, opaque);
     /* A stack of the loader's own is only an image's to overflow, whoever's function did it. */
     if (info->si_code > 0 && fault.trap == KE_TRAP_PAGE && fault.access != KE_ACCESS_EXECUTE)
