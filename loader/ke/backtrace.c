@@ -63,8 +63,6 @@ static bool step_by_scan(struct walk *walk)
 
 #ifdef __x86_64__
 
-#pragma weak ke_lookup_function_entry
-#pragma weak ke_virtual_unwind
 
 /* Code without a table is a leaf, or an image that has none. */
 static bool step_leaf(struct walk *walk)

@@ -297,12 +297,12 @@ bool ke_virtual_step(uint32_t handler_type, uint64_t image_base, uint64_t pc,
     return in_prolog || !(info.flags & handler_type) || take_handler(&function, &info, frame);
 }
 
-ke_language_handler WINAPI ke_virtual_unwind(uint32_t handler_type, uint64_t image_base,
-                                             uint64_t pc,
-                                             const struct ke_runtime_function *function,
-                                             struct ke_context *context, void **handler_data,
-                                             uint64_t *establisher_frame,
-                                             struct ke_context_pointers *pointers)
+ke_language_handler WINAPI_DEF ke_virtual_unwind(uint32_t handler_type, uint64_t image_base,
+                                                 uint64_t pc,
+                                                 const struct ke_runtime_function *function,
+                                                 struct ke_context *context, void **handler_data,
+                                                 uint64_t *establisher_frame,
+                                                 struct ke_context_pointers *pointers)
 {
     struct ke_virtual_frame frame;
     if (!ke_virtual_step(handler_type, image_base, pc, function, context, &frame, pointers)) {

@@ -127,8 +127,9 @@ static const struct ke_runtime_function *lookup_dynamic(uint64_t pc, uint64_t *i
                                                        (uint32_t)(pc - table.image_base), &found);
 }
 
-const struct ke_runtime_function *WINAPI ke_lookup_function_entry(uint64_t pc, uint64_t *image_base,
-                                                                  void *history_table)
+const struct ke_runtime_function *WINAPI_DEF ke_lookup_function_entry(uint64_t pc,
+                                                                      uint64_t *image_base,
+                                                                      void *history_table)
 {
     struct ldr_image_range image;
     *image_base = 0;
@@ -168,8 +169,8 @@ static bool remove_table(uint64_t identifier, const void *handle)
     return table != NULL;
 }
 
-uint8_t WINAPI ke_add_function_table(struct ke_runtime_function *table, uint32_t count,
-                                     uint64_t base)
+uint8_t WINAPI_DEF ke_add_function_table(struct ke_runtime_function *table, uint32_t count,
+                                         uint64_t base)
 {
     struct dynamic what = {
         .identifier = (uintptr_t)table,
@@ -190,15 +191,15 @@ uint8_t WINAPI ke_add_function_table(struct ke_runtime_function *table, uint32_t
     return add(&what, NULL);
 }
 
-uint8_t WINAPI ke_delete_function_table(struct ke_runtime_function *table)
+uint8_t WINAPI_DEF ke_delete_function_table(struct ke_runtime_function *table)
 {
     return remove_table((uintptr_t)table, NULL);
 }
 
-uint8_t WINAPI ke_install_function_table_callback(uint64_t identifier, uint64_t base,
-                                                  uint32_t length,
-                                                  ke_function_table_callback callback,
-                                                  void *context, const uint16_t *out_of_process)
+uint8_t WINAPI_DEF ke_install_function_table_callback(uint64_t identifier, uint64_t base,
+                                                      uint32_t length,
+                                                      ke_function_table_callback callback,
+                                                      void *context, const uint16_t *out_of_process)
 {
     if ((identifier & 3) != 3) /* documented: tells it from a table's address */
         return false;
@@ -213,9 +214,9 @@ uint8_t WINAPI ke_install_function_table_callback(uint64_t identifier, uint64_t 
     return add(&what, NULL);
 }
 
-uint32_t WINAPI ke_add_growable_function_table(void **handle, struct ke_runtime_function *table,
-                                               uint32_t count, uint32_t maximum, uint64_t begin,
-                                               uint64_t end)
+uint32_t WINAPI_DEF ke_add_growable_function_table(void **handle, struct ke_runtime_function *table,
+                                                   uint32_t count, uint32_t maximum, uint64_t begin,
+                                                   uint64_t end)
 {
     struct dynamic what = {
         .table = (uintptr_t)table,
@@ -232,7 +233,7 @@ uint32_t WINAPI ke_add_growable_function_table(void **handle, struct ke_runtime_
     return add(&what, handle) ? STATUS_SUCCESS : (uint32_t)STATUS_NO_MEMORY;
 }
 
-void WINAPI ke_grow_function_table(void *handle, uint32_t count)
+void WINAPI_DEF ke_grow_function_table(void *handle, uint32_t count)
 {
     pthread_rwlock_wrlock(&lock);
     for (struct dynamic *table = tables; table; table = table->next)
@@ -241,7 +242,7 @@ void WINAPI ke_grow_function_table(void *handle, uint32_t count)
     pthread_rwlock_unlock(&lock);
 }
 
-void WINAPI ke_delete_growable_function_table(void *handle)
+void WINAPI_DEF ke_delete_growable_function_table(void *handle)
 {
     remove_table(0, handle);
 }

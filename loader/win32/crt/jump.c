@@ -42,10 +42,12 @@ __attribute__((naked)) static void WIN_BUILTIN crt_setjmp_frame(void)
             "ret");
 }
 
-/* rcx = buffer, edx = value (0 becomes 1). */
+/* rcx = buffer, edx = value (0 becomes 1). A buffer that names its frame is for seh_x64.c. */
 __attribute__((naked)) static void WIN_BUILTIN crt_longjmp(void)
 {
-    __asm__("movl %edx, %eax\n\t"
+    __asm__("cmpq $0, (%rcx)\n\t"
+            "jne crt_jump_unwind_x64\n\t"
+            "movl %edx, %eax\n\t"
             "testl %eax, %eax\n\t"
             "jnz 1f\n\t"
             "incl %eax\n"

@@ -18,9 +18,9 @@
 WIN32_NAMES(vcruntime140);
 
 #if defined(__i386__)
-#define I386_FAMILIES(X) X(seh)
+#define WORD_FAMILIES(X) X(seh)
 #else
-#define I386_FAMILIES(X)
+#define WORD_FAMILIES(X) X(seh_x64)
 #endif
 #define SHARED_FAMILIES(X) \
     X(args)                \
@@ -57,7 +57,7 @@ WIN32_NAMES(vcruntime140);
     X(typeinfo)            \
     X(wstdio)              \
     X(wstring)             \
-    I386_FAMILIES(X)
+    WORD_FAMILIES(X)
 
 #define DECLARE_FAMILY(name) extern const struct ldr_builtin_family crt_##name##_family;
 #define FAMILY_ADDRESS(name) &crt_##name##_family,

@@ -51,6 +51,12 @@ const struct ldr_builtin_export kernel32_exception_exports[] = {
     LDR_FWD(RtlLookupFunctionEntry, "NTDLL.RtlLookupFunctionEntry"),
     LDR_FWD(RtlVirtualUnwind, "NTDLL.RtlVirtualUnwind"),
     LDR_FWD(RtlUnwindEx, "NTDLL.RtlUnwindEx"),
+    LDR_FWD(RtlRestoreContext, "NTDLL.RtlRestoreContext"),
+    LDR_FWD(RtlAddFunctionTable, "NTDLL.RtlAddFunctionTable"),
+    LDR_FWD(RtlDeleteFunctionTable, "NTDLL.RtlDeleteFunctionTable"),
+    LDR_FWD(RtlInstallFunctionTableCallback, "NTDLL.RtlInstallFunctionTableCallback"),
+    LDR_FWD(__C_specific_handler, "NTDLL.__C_specific_handler"),
+    LDR_FWD(_local_unwind, "NTDLL._local_unwind"),
 #endif
     LDR_FWD(EncodePointer, "NTDLL.RtlEncodePointer"),
     LDR_FWD(DecodePointer, "NTDLL.RtlDecodePointer"),

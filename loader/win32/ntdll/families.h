@@ -11,9 +11,9 @@
 #include "loader/win32/win32.h"
 
 #ifdef __i386__
-#define NTDLL_I386_FAMILIES(X) X(seh)
+#define NTDLL_WORD_FAMILIES(X) X(seh)
 #else
-#define NTDLL_I386_FAMILIES(X)
+#define NTDLL_WORD_FAMILIES(X) X(unwind)
 #endif
 #define NTDLL_FAMILIES(X) \
     X(heap)               \
@@ -38,7 +38,7 @@
     X(timerqueue)         \
     X(ldr)                \
     X(arith)              \
-    NTDLL_I386_FAMILIES(X)
+    NTDLL_WORD_FAMILIES(X)
 
 #define NTDLL_DECLARE(family)                                          \
     extern const struct ldr_builtin_export ntdll_##family##_exports[]; \

@@ -1,0 +1,239 @@
+/*
+ * RtlUnwindEx and RtlRestoreContext.
+ *
+ * As documented: from the caller's frame outwards, every termination handler is called with the
+ * record, up to and including the target frame, whose CONTEXT is then loaded with the target
+ * address and the return value. An unwind inside of a handler of another one takes over that one's
+ * frames ("collided unwind"). Native frames in between are left behind.
+ */
+#include <string.h>
+
+#include "loader/ke/native.h"
+#include "loader/ke/probe.h"
+#include "loader/ke/unwind_x64.h"
+#include "loader/stack.h"
+
+#ifdef __x86_64__
+
+/* NTSTATUS values: STATUS_UNWIND, STATUS_BAD_STACK, STATUS_INVALID_UNWIND_TARGET ... */
+enum {
+    UNWIND_PLAIN = 0xC0000027u,
+    UNWIND_BAD_STACK = 0xC0000028u,
+    UNWIND_INVALID_TARGET = 0xC0000029u,
+    UNWIND_INVALID_DISPOSITION = 0xC0000026u,
+    UNWIND_LONGJUMP = 0x80000026u,
+    UNWIND_CONSOLIDATE = 0x80000029u,
+};
+
+struct unwind {
+    uint64_t target_frame, target_ip;
+    struct ke_exception_record *record;
+    void *value;
+    struct ke_walk walk;
+    struct ke_context caller; /* walk.context, one frame further */
+    struct ke_dispatcher_context dispatcher;
+};
+
+static void raise_status(uint32_t code, struct ke_exception_record *first)
+{
+    struct ke_exception_record record = {
+        .ExceptionCode = code,
+        .ExceptionFlags = KE_EXCEPTION_NONCONTINUABLE,
+        .ExceptionRecord = first,
+    };
+    ke_raise_record(&record);
+}
+
+bool ke_dispatcher_context_of(const struct ke_dispatcher_context *dispatcher,
+                              struct ke_context *out)
+{
+    if (!ke_probe(out, (uintptr_t)dispatcher->ContextRecord, sizeof(*out)))
+        return false;
+    out->Rip = dispatcher->ControlPc;
+    return true;
+}
+
+/* ---- the end ----------------------------------------------------------------------------------
+ */
+
+/* _JUMP_BUFFER of setjmp.h. */
+struct jump_buffer {
+    uint64_t Frame, Rbx, Rsp, Rbp, Rsi, Rdi, R12, R13, R14, R15, Rip;
+    uint32_t MxCsr;
+    uint16_t FpCsr, Spare;
+    struct {
+        uint64_t low, high;
+    } Xmm[10]; /* xmm6 to xmm15 */
+};
+_Static_assert(offsetof(struct jump_buffer, Xmm) == 0x60, "_JUMP_BUFFER");
+
+static void load_jump(struct ke_context *context, const struct jump_buffer *jump)
+{
+    context->Rbx = jump->Rbx;
+    context->Rsp = jump->Rsp;
+    context->Rbp = jump->Rbp;
+    context->Rsi = jump->Rsi;
+    context->Rdi = jump->Rdi;
+    context->R12 = jump->R12;
+    context->R13 = jump->R13;
+    context->R14 = jump->R14;
+    context->R15 = jump->R15;
+    context->Rip = jump->Rip;
+    context->MxCsr = context->FltSave.MxCsr = jump->MxCsr;
+    context->FltSave.ControlWord = jump->FpCsr;
+    memcpy(&context->FltSave.XmmRegisters[6], jump->Xmm, sizeof(jump->Xmm));
+}
+
+/* The function runs below everything that is unwound, and what it throws meets `context`. */
+static void consolidate(struct ke_context *context, struct ke_exception_record *record)
+{
+    context->Rip = ke_stub_consolidate(record->ExceptionInformation[0], record, context);
+}
+
+STACK_JUMPER void WINAPI_DEF ke_restore_context(struct ke_context *context,
+                                                struct ke_exception_record *record)
+{
+    if (record && record->ExceptionCode == UNWIND_LONGJUMP && record->NumberParameters >= 1)
+        load_jump(context, (const struct jump_buffer *)record->ExceptionInformation[0]);
+    if (record && record->ExceptionCode == UNWIND_CONSOLIDATE && record->NumberParameters >= 1)
+        consolidate(context, record);
+    ke_continue(context);
+}
+
+/* ---- frames -----------------------------------------------------------------------------------
+ */
+
+/* Calls the frame's handler, which has no choice but to let the unwind go on. */
+static bool call_handler(struct unwind *unwind)
+{
+    struct ke_dispatcher_context *dispatcher = &unwind->dispatcher;
+    uint64_t establisher = dispatcher->EstablisherFrame;
+    struct ke_exception_record *record = unwind->record;
+    record->ExceptionFlags &= ~(KE_EXCEPTION_TARGET_UNWIND | KE_EXCEPTION_COLLIDED_UNWIND);
+    if (establisher == unwind->target_frame)
+        record->ExceptionFlags |= KE_EXCEPTION_TARGET_UNWIND;
+    if (unwind->walk.stub == KE_STUB_UNWIND)
+        record->ExceptionFlags |= KE_EXCEPTION_COLLIDED_UNWIND;
+    unwind->walk.stub = KE_STUB_OTHER;
+    dispatcher->TargetIp = unwind->target_ip;
+    dispatcher->ContextRecord = &unwind->walk.context;
+    unwind->walk.context.Rax = (uintptr_t)unwind->value;
+    enum ke_disposition answer =
+        ke_stub_unwind(record, establisher, &unwind->walk.context, dispatcher);
+    if (answer != KE_DISPOSITION_CONTINUE_SEARCH)
+        raise_status(UNWIND_INVALID_DISPOSITION, record);
+    return answer == KE_DISPOSITION_CONTINUE_SEARCH;
+}
+
+/* What an unwound frame's end means: the target, beyond it, or on to the caller. */
+static void finish_frame(struct unwind *unwind, uint64_t establisher)
+{
+    if (unwind->target_frame && establisher == unwind->target_frame) {
+        struct ke_context *context = &unwind->walk.context;
+        context->Rax = (uintptr_t)unwind->value;
+        if (unwind->record->ExceptionCode != UNWIND_CONSOLIDATE)
+            context->Rip = unwind->target_ip;
+        ke_restore_context(context, unwind->record);
+    }
+    unwind->walk.context = unwind->caller;
+    unwind->walk.exact = false;
+}
+
+static bool visit_frame(struct unwind *unwind)
+{
+    struct ke_walk *walk = &unwind->walk;
+    struct ke_virtual_frame frame;
+    uint64_t pc = walk->context.Rip;
+    unwind->caller = walk->context;
+    if (!ke_virtual_step(KE_UNW_FLAG_UHANDLER, walk->image_base, pc, walk->function,
+                         &unwind->caller, &frame, NULL) ||
+        unwind->caller.Rsp <= walk->context.Rsp)
+        return false;
+    if (!walk->function) {
+        finish_frame(unwind, 0);
+        return true;
+    }
+    if (!ke_walk_is_frame(frame.establisher) ||
+        (unwind->target_frame && frame.establisher > unwind->target_frame))
+        return false;
+    if (frame.handler) {
+        unwind->dispatcher = (struct ke_dispatcher_context){
+            .ControlPc = pc,
+            .ImageBase = walk->image_base,
+            .FunctionEntry = walk->function,
+            .EstablisherFrame = frame.establisher,
+            .LanguageHandler = frame.handler,
+            .HandlerData = frame.handler_data,
+        };
+        walk->stub = KE_STUB_OTHER;
+        if (!call_handler(unwind))
+            return false;
+    }
+    finish_frame(unwind, frame.establisher);
+    return true;
+}
+
+/* Handlers of dispatch that have not returned are left behind; those of an unwind also tell which
+ * frame it was at, and what of that is still to do. */
+static bool visit_stub(struct unwind *unwind)
+{
+    struct ke_walk *walk = &unwind->walk;
+    struct ke_virtual_frame frame;
+    if (walk->stub == KE_STUB_SEARCH)
+        return ke_walk_leave_stub(walk);
+    uint64_t sp = walk->context.Rsp;
+    unwind->dispatcher = walk->dispatcher;
+    if (!ke_dispatcher_context_of(&walk->dispatcher, &walk->context) || walk->context.Rsp <= sp)
+        return false;
+    unwind->caller = walk->context;
+    if (!ke_virtual_step(KE_UNW_FLAG_NHANDLER, walk->dispatcher.ImageBase,
+                         walk->dispatcher.ControlPc, walk->dispatcher.FunctionEntry,
+                         &unwind->caller, &frame, NULL) ||
+        unwind->caller.Rsp <= walk->context.Rsp || !ke_walk_is_frame(frame.establisher) ||
+        (unwind->target_frame && frame.establisher > unwind->target_frame) || !call_handler(unwind))
+        return false;
+    finish_frame(unwind, frame.establisher);
+    return true;
+}
+
+/* Goes until the target is reached, which does not return, or nothing makes sense any more. */
+static void unwind_all(struct unwind *unwind)
+{
+    for (;;) {
+        switch (ke_walk_find(&unwind->walk)) {
+        case KE_WALK_FRAME:
+            if (!visit_frame(unwind))
+                return;
+            break;
+        case KE_WALK_STUB:
+            if (!visit_stub(unwind))
+                return;
+            break;
+        default:
+            return;
+        }
+    }
+}
+
+void WINAPI_DEF ke_unwind_ex(void *target_frame, void *target_ip,
+                             struct ke_exception_record *record, void *return_value,
+                             struct ke_context *context, void *history_table)
+{
+    struct ke_exception_record made = {.ExceptionCode = UNWIND_PLAIN};
+    struct unwind unwind = {
+        .target_frame = (uintptr_t)target_frame,
+        .target_ip = (uintptr_t)target_ip,
+        .record = record ? record : &made,
+        .value = return_value,
+    };
+    ke_capture_context(&unwind.walk.context);
+    unwind.walk.exact = true;
+    unwind.walk.stub = KE_STUB_OTHER;
+    made.ExceptionAddress = __builtin_return_address(0);
+    unwind.record->ExceptionFlags |=
+        KE_EXCEPTION_UNWINDING | (target_frame ? 0 : KE_EXCEPTION_EXIT_UNWIND);
+    unwind_all(&unwind);
+    raise_status(target_frame ? UNWIND_INVALID_TARGET : UNWIND_BAD_STACK, unwind.record);
+}
+
+#endif
