@@ -63,7 +63,6 @@ static bool step_by_scan(struct walk *walk)
 
 #ifdef __x86_64__
 
-
 /* Code without a table is a leaf, or an image that has none. */
 static bool step_leaf(struct walk *walk)
 {
@@ -80,7 +79,7 @@ static bool step_image(struct walk *walk)
     uint64_t base = 0, establisher = 0, before = context->Rsp;
     void *handler_data;
     const struct ke_runtime_function *function =
-        ke_lookup_function_entry ? ke_lookup_function_entry(context->Rip, &base, NULL) : NULL;
+        ke_lookup_function_entry(context->Rip, &base, NULL);
     if (!function)
         return step_leaf(walk);
     ke_virtual_unwind(KE_UNW_FLAG_NHANDLER, base, context->Rip, function, context, &handler_data,

@@ -10,7 +10,6 @@
 #ifdef HAVE_ZYDIS
 
 #ifdef __x86_64__
-#pragma weak ke_lookup_function_entry
 #endif
 
 #include <Zydis/Zydis.h>
@@ -71,8 +70,7 @@ static uintptr_t function_start(uintptr_t pc)
     ke_text_symbol(&unused, pc, &start);
 #ifdef __x86_64__
     uint64_t base;
-    const struct ke_runtime_function *function =
-        ke_lookup_function_entry ? ke_lookup_function_entry(pc, &base, NULL) : NULL;
+    const struct ke_runtime_function *function = ke_lookup_function_entry(pc, &base, NULL);
     uint32_t begin;
     if (function && ke_peek((uintptr_t)&function->BeginAddress, &begin, 4) == 4)
         start = base + begin;
