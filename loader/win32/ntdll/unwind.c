@@ -3,8 +3,8 @@
  *
  * Source: Microsoft, "x64 exception handling" and the documentation of RtlUnwindEx; the scope table
  * as compilers write it (LLVM, "Exception handling in LLVM": SEH). A count, then for each __try the
- * RVAs of its code, of its filter (1 = always) or termination handler, and of its __except block (0 =
- * it is a __finally).
+ * RVAs of its code, of its filter (1 = always) or termination handler, and of its __except block (0
+ * = it is a __finally).
  */
 #include "loader/ke/unwind.h"
 
@@ -111,9 +111,9 @@ static enum ke_disposition run_terminations(struct ke_exception_record *record, 
     return KE_DISPOSITION_CONTINUE_SEARCH;
 }
 
-static enum ke_disposition WINAPI_DEF nt___C_specific_handler(
-    struct ke_exception_record *record, uint64_t frame, struct ke_context *context,
-    struct ke_dispatcher_context *dispatcher)
+static enum ke_disposition WINAPI_DEF
+nt___C_specific_handler(struct ke_exception_record *record, uint64_t frame,
+                        struct ke_context *context, struct ke_dispatcher_context *dispatcher)
 {
     return record->ExceptionFlags & KE_EXCEPTION_UNWIND
                ? run_terminations(record, frame, dispatcher)
@@ -133,8 +133,10 @@ static void WINAPI_DEF nt__local_unwind(void *frame, void *ip)
     nt_RtlUnwind(frame, ip, NULL, NULL);
 }
 
-#define KE_FN(fn, function) \
-    {.name = #fn, .kind = LDR_EXPORT_FUNCTION, .address = (const void *)function}
+#define KE_FN(fn, function)                                                         \
+    {                                                                               \
+        .name = #fn, .kind = LDR_EXPORT_FUNCTION, .address = (const void *)function \
+    }
 
 const struct ldr_builtin_export ntdll_unwind_exports[] = {
     LDR_FN(nt_, __C_specific_handler),
