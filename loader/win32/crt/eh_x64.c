@@ -18,7 +18,6 @@
 #include "loader/stack.h"
 #include "loader/win32/crt/internal.h"
 
-#pragma weak ke_unwind_ex
 #define STATUS_LONGJUMP    0x80000026u
 #define STATUS_CONSOLIDATE 0x80000029u
 
@@ -89,9 +88,8 @@ void eh_take(const struct eh_frame *frame, const struct eh_taker *taker)
                                              [NEXT] = base + taker->code.next[0],
                                              [NEXT_2] = base + taker->code.next[1],
                                          }};
-    if (ke_unwind_ex)
-        ke_unwind_ex((void *)frame->key, (void *)dispatcher->ControlPc, &unwind, NULL,
-                     dispatcher->ContextRecord, dispatcher->HistoryTable);
+    ke_unwind_ex((void *)frame->key, (void *)dispatcher->ControlPc, &unwind, NULL,
+                 dispatcher->ContextRecord, dispatcher->HistoryTable);
     eh_terminate("the way to a catch block is lost");
 }
 
