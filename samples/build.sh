@@ -49,8 +49,9 @@ compile() { # OBJECT SOURCE [CFLAGS...]
     object=$1 source=$2
     shift 2
     if [ "$toolchain" = clang ]; then
-        clang --target=$triple-pc-windows-msvc -c -O1 -ffreestanding -fno-builtin -Wall -Wextra \
-            -Wno-unused-parameter -I"$src" "$@" -o "$object" "$source"
+        # -ffreestanding alone would take the function tables away, which x86-64 demands.
+        clang --target=$triple-pc-windows-msvc -c -O1 -ffreestanding -fasynchronous-unwind-tables \
+            -fno-builtin -Wall -Wextra -Wno-unused-parameter -I"$src" "$@" -o "$object" "$source"
     else
         $gcc -c -O1 -Wall -Wextra -Wno-unused-parameter -I"$src" "$@" -o "$object" "$source"
     fi
@@ -88,8 +89,8 @@ exe() { # NAME SOURCE CFLAGS MSVC_LINK_OPTIONS GNU_LINK_OPTIONS
 cxx_dll() { # NAME SOURCE LIBS
     name=$1 source=$2 libs=$3
     clang++ --target=$triple-pc-windows-msvc -O1 -std=c++17 -fexceptions -fcxx-exceptions \
-        -fno-threadsafe-statics -ffreestanding -Wall -Wextra -Wno-unused-parameter -I"$src" \
-        -c -o "$work/$name.o" "$src/$source"
+        -fno-threadsafe-statics -ffreestanding -fasynchronous-unwind-tables \
+        -Wall -Wextra -Wno-unused-parameter -I"$src" -c -o "$work/$name.o" "$src/$source"
     lld-link /nologo /dll /machine:$machine /nodefaultlib /entry:DllMain \
         $([ "$word" = 32 ] && echo /safeseh:no) /out:"$out/$name.dll" \
         /implib:"$work/$name.dll.lib" "$work/$name.o" $vcruntime $kernel32 $libs

@@ -264,8 +264,8 @@ static void sse(struct ke_exception_record *record, const struct ke_context *con
 #endif
     unsigned pending = mxcsr & ~(mxcsr >> 7) & 0x3F;
     record->ExceptionCode = KE_BY_WORD(float_code(pending, false),
-                                       pending & 7 ? FLOAT_MULTI_FAULTS : FLOAT_MULTI_TRAPS);
-    set_parameters(record, KE_BY_WORD(2, 1), 0, KE_BY_WORD(mxcsr, 0), 0);
+                                       pending & 7 ? FLOAT_MULTI_TRAPS : FLOAT_MULTI_FAULTS);
+    set_parameters(record, 2, 0, mxcsr, 0);
 }
 
 /* ---- everything else ------------------------------------------------------------------------- */

@@ -167,7 +167,7 @@ static const struct snippet snippets[] = {
           "\xF3\x0F\x5E\xC8"),
      I386,
      0,
-     {0xC00002B4, 1, {0}},
+     {0xC00002B5, 2, {0, 0x1D84}},
      22,
      -2},
 #endif
