@@ -100,6 +100,32 @@ STACK_JUMPER void WINAPI_DEF ke_restore_context(struct ke_context *context,
     ke_continue(context);
 }
 
+/*
+ * What setjmp's compiler passes for its frame is the establisher frame with Microsoft's, the stack
+ * pointer at the function's entry with clang, which is the next frame's. The frame that holds the
+ * stack pointer to jump to is the one meant.
+ */
+static bool holds_jump(const struct unwind *unwind)
+{
+    const struct ke_exception_record *record = unwind->record;
+    uintptr_t sp;
+    return record->ExceptionCode == UNWIND_LONGJUMP && record->NumberParameters >= 1 &&
+           ke_probe_word(&sp,
+                         record->ExceptionInformation[0] + offsetof(struct jump_buffer, Rsp)) &&
+           sp < unwind->caller.Rsp;
+}
+
+static bool is_target(const struct unwind *unwind, uint64_t establisher)
+{
+    return unwind->target_frame && (establisher == unwind->target_frame || holds_jump(unwind));
+}
+
+/* A walk that has got past the target would never end there. */
+static bool is_beyond(const struct unwind *unwind, uint64_t establisher)
+{
+    return unwind->target_frame && establisher > unwind->target_frame && !holds_jump(unwind);
+}
+
 /* ---- frames -----------------------------------------------------------------------------------
  */
 
@@ -110,7 +136,7 @@ static bool call_handler(struct unwind *unwind)
     uint64_t establisher = dispatcher->EstablisherFrame;
     struct ke_exception_record *record = unwind->record;
     record->ExceptionFlags &= ~(KE_EXCEPTION_TARGET_UNWIND | KE_EXCEPTION_COLLIDED_UNWIND);
-    if (establisher == unwind->target_frame)
+    if (is_target(unwind, establisher))
         record->ExceptionFlags |= KE_EXCEPTION_TARGET_UNWIND;
     if (unwind->walk.stub == KE_STUB_UNWIND)
         record->ExceptionFlags |= KE_EXCEPTION_COLLIDED_UNWIND;
@@ -128,7 +154,7 @@ static bool call_handler(struct unwind *unwind)
 /* What an unwound frame's end means: the target, beyond it, or on to the caller. */
 static void finish_frame(struct unwind *unwind, uint64_t establisher)
 {
-    if (unwind->target_frame && establisher == unwind->target_frame) {
+    if (is_target(unwind, establisher)) {
         struct ke_context *context = &unwind->walk.context;
         context->Rax = (uintptr_t)unwind->value;
         if (unwind->record->ExceptionCode != UNWIND_CONSOLIDATE)
@@ -153,8 +179,7 @@ static bool visit_frame(struct unwind *unwind)
         finish_frame(unwind, 0);
         return true;
     }
-    if (!ke_walk_is_frame(frame.establisher) ||
-        (unwind->target_frame && frame.establisher > unwind->target_frame))
+    if (!ke_walk_is_frame(frame.establisher) || is_beyond(unwind, frame.establisher))
         return false;
     if (frame.handler) {
         unwind->dispatcher = (struct ke_dispatcher_context){
@@ -190,7 +215,7 @@ static bool visit_stub(struct unwind *unwind)
                          walk->dispatcher.ControlPc, walk->dispatcher.FunctionEntry,
                          &unwind->caller, &frame, NULL) ||
         unwind->caller.Rsp <= walk->context.Rsp || !ke_walk_is_frame(frame.establisher) ||
-        (unwind->target_frame && frame.establisher > unwind->target_frame) || !call_handler(unwind))
+        is_beyond(unwind, frame.establisher) || !call_handler(unwind))
         return false;
     finish_frame(unwind, frame.establisher);
     return true;
