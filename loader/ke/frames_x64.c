@@ -21,7 +21,8 @@ struct search {
     struct ke_exception_record *record;
     struct ke_context *original;
     struct ke_walk walk;
-    struct ke_dispatcher_context dispatcher;
+    struct ke_context first; /* the innermost frame of an image */
+    struct ke_stub_call call;
     uint64_t nested; /* while frames up to this one are asked, the exception is a nested one */
 };
 
@@ -39,9 +40,8 @@ static void raise_invalid(struct ke_exception_record *first)
 static bool ask(struct search *search)
 {
     struct ke_exception_record *record = search->record;
-    struct ke_dispatcher_context *dispatcher = &search->dispatcher;
-    uint64_t frame = dispatcher->EstablisherFrame;
-    enum ke_disposition answer = ke_stub_search(record, frame, search->original, dispatcher);
+    uint64_t frame = search->call.dispatcher.EstablisherFrame;
+    enum ke_disposition answer = ke_stub_search(record, frame, search->original, &search->call);
     if (search->nested == frame) {
         record->ExceptionFlags &= ~KE_EXCEPTION_NESTED_CALL;
         search->nested = 0;
@@ -67,7 +67,7 @@ static bool visit_frame(struct search *search, enum ke_search *end)
     walk->exact = false;
     if (!frame.handler)
         return true;
-    search->dispatcher = (struct ke_dispatcher_context){
+    search->call.dispatcher = (struct ke_dispatcher_context){
         .ControlPc = pc,
         .ImageBase = walk->image_base,
         .FunctionEntry = walk->function,
@@ -85,7 +85,7 @@ static bool visit_frame(struct search *search, enum ke_search *end)
 static bool visit_collided(struct search *search, enum ke_search *end)
 {
     struct ke_walk *walk = &search->walk;
-    struct ke_dispatcher_context found = walk->dispatcher;
+    struct ke_dispatcher_context found = walk->call.dispatcher;
     uint64_t sp = walk->context.Rsp;
     struct ke_virtual_frame frame;
     *end = KE_SEARCH_BOTTOM;
@@ -96,8 +96,8 @@ static bool visit_collided(struct search *search, enum ke_search *end)
                          found.FunctionEntry, &walk->context, &frame, NULL) ||
         !ke_walk_is_frame(frame.establisher))
         return false;
-    search->dispatcher = found;
-    search->dispatcher.ContextRecord = &walk->context;
+    search->call.dispatcher = found;
+    search->call.dispatcher.ContextRecord = &walk->context;
     *end = KE_SEARCH_CONTINUE;
     return !ask(search);
 }
@@ -110,8 +110,8 @@ static bool visit_stub(struct search *search, enum ke_search *end)
     if (walk->stub == KE_STUB_UNWIND)
         return visit_collided(search, end);
     search->record->ExceptionFlags |= KE_EXCEPTION_NESTED_CALL;
-    if (walk->dispatcher.EstablisherFrame > search->nested)
-        search->nested = walk->dispatcher.EstablisherFrame;
+    if (walk->call.dispatcher.EstablisherFrame > search->nested)
+        search->nested = walk->call.dispatcher.EstablisherFrame;
     return ke_walk_leave_stub(walk);
 }
 
@@ -125,6 +125,10 @@ enum ke_search ke_search_frames(struct ke_exception_record *record, struct ke_co
     for (;;) {
         switch (ke_walk_find(&search.walk)) {
         case KE_WALK_FRAME:
+            if (!search.call.outer) {
+                search.first = search.walk.context;
+                search.call.outer = &search.first;
+            }
             if (!visit_frame(&search, &end))
                 return end;
             break;

@@ -31,7 +31,7 @@ struct unwind {
     void *value;
     struct ke_walk walk;
     struct ke_context caller; /* walk.context, one frame further */
-    struct ke_dispatcher_context dispatcher;
+    struct ke_stub_call call;
 };
 
 static void raise_status(uint32_t code, struct ke_exception_record *first)
@@ -132,7 +132,7 @@ static bool is_beyond(const struct unwind *unwind, uint64_t establisher)
 /* Calls the frame's handler, which has no choice but to let the unwind go on. */
 static bool call_handler(struct unwind *unwind)
 {
-    struct ke_dispatcher_context *dispatcher = &unwind->dispatcher;
+    struct ke_dispatcher_context *dispatcher = &unwind->call.dispatcher;
     uint64_t establisher = dispatcher->EstablisherFrame;
     struct ke_exception_record *record = unwind->record;
     record->ExceptionFlags &= ~(KE_EXCEPTION_TARGET_UNWIND | KE_EXCEPTION_COLLIDED_UNWIND);
@@ -145,7 +145,7 @@ static bool call_handler(struct unwind *unwind)
     dispatcher->ContextRecord = &unwind->walk.context;
     unwind->walk.context.Rax = (uintptr_t)unwind->value;
     enum ke_disposition answer =
-        ke_stub_unwind(record, establisher, &unwind->walk.context, dispatcher);
+        ke_stub_unwind(record, establisher, &unwind->walk.context, &unwind->call);
     if (answer != KE_DISPOSITION_CONTINUE_SEARCH)
         raise_status(UNWIND_INVALID_DISPOSITION, record);
     return answer == KE_DISPOSITION_CONTINUE_SEARCH;
@@ -182,7 +182,7 @@ static bool visit_frame(struct unwind *unwind)
     if (!ke_walk_is_frame(frame.establisher) || is_beyond(unwind, frame.establisher))
         return false;
     if (frame.handler) {
-        unwind->dispatcher = (struct ke_dispatcher_context){
+        unwind->call.dispatcher = (struct ke_dispatcher_context){
             .ControlPc = pc,
             .ImageBase = walk->image_base,
             .FunctionEntry = walk->function,
@@ -207,12 +207,13 @@ static bool visit_stub(struct unwind *unwind)
     if (walk->stub == KE_STUB_SEARCH)
         return ke_walk_leave_stub(walk);
     uint64_t sp = walk->context.Rsp;
-    unwind->dispatcher = walk->dispatcher;
-    if (!ke_dispatcher_context_of(&walk->dispatcher, &walk->context) || walk->context.Rsp <= sp)
+    unwind->call.dispatcher = walk->call.dispatcher;
+    if (!ke_dispatcher_context_of(&walk->call.dispatcher, &walk->context) ||
+        walk->context.Rsp <= sp)
         return false;
     unwind->caller = walk->context;
-    if (!ke_virtual_step(KE_UNW_FLAG_NHANDLER, walk->dispatcher.ImageBase,
-                         walk->dispatcher.ControlPc, walk->dispatcher.FunctionEntry,
+    if (!ke_virtual_step(KE_UNW_FLAG_NHANDLER, walk->call.dispatcher.ImageBase,
+                         walk->call.dispatcher.ControlPc, walk->call.dispatcher.FunctionEntry,
                          &unwind->caller, &frame, NULL) ||
         unwind->caller.Rsp <= walk->context.Rsp || !ke_walk_is_frame(frame.establisher) ||
         is_beyond(unwind, frame.establisher) || !call_handler(unwind))

@@ -66,13 +66,17 @@ bool ke_unwind_pop(struct ke_context *context, unsigned number,
 /* ---- stubs (stubs_x64.c) ------------------------------------------------------------------------
  */
 
-/* Calls dispatcher->LanguageHandler, in the search for a handler and in an unwind. */
+/* What a walk that comes to a stub is told. */
+struct ke_stub_call {
+    struct ke_dispatcher_context dispatcher; /* the handler's; first */
+    const struct ke_context
+        *outer; /* the frame behind all native code of the dispatch; may be NULL */
+};
+/* Calls call->dispatcher.LanguageHandler, in the search for a handler and in an unwind. */
 enum ke_disposition ke_stub_search(struct ke_exception_record *record, uint64_t frame,
-                                   struct ke_context *context,
-                                   struct ke_dispatcher_context *dispatcher);
+                                   struct ke_context *context, struct ke_stub_call *call);
 enum ke_disposition ke_stub_unwind(struct ke_exception_record *record, uint64_t frame,
-                                   struct ke_context *context,
-                                   struct ke_dispatcher_context *dispatcher);
+                                   struct ke_context *context, struct ke_stub_call *call);
 /* Calls a function of STATUS_UNWIND_CONSOLIDATE; a walk over it goes on with `context`. */
 uint64_t ke_stub_consolidate(uint64_t function, struct ke_exception_record *record,
                              const struct ke_context *context);
@@ -83,7 +87,8 @@ enum ke_stub {
     KE_STUB_CONSOLIDATE,
     KE_STUB_OTHER,
 };
-/* Which of them a context at a stub is in; `*argument` gets the dispatcher or the context. */
+/* Which of them a context at a stub is in; `*argument` gets the address of its
+ * call or of its context. */
 enum ke_stub ke_stub_at(const struct ke_context *context, uintptr_t *argument);
 
 /* ---- walking (walk_x64.c) -----------------------------------------------------------------------
@@ -91,7 +96,7 @@ enum ke_stub ke_stub_at(const struct ke_context *context, uintptr_t *argument);
 
 enum ke_walk_step {
     KE_WALK_FRAME, /* `context` is in code of an image, or in code that has no frame at all */
-    KE_WALK_STUB,  /* in a stub that called a language handler: `dispatcher` */
+    KE_WALK_STUB,  /* in a stub that called a language handler: `call` */
     KE_WALK_GATE,
     KE_WALK_HOST,
     KE_WALK_BOTTOM,
@@ -106,7 +111,7 @@ struct ke_walk {
     uint64_t image_base;
     /* KE_WALK_STUB */
     enum ke_stub stub;
-    struct ke_dispatcher_context dispatcher;
+    struct ke_stub_call call;
 };
 
 /* Goes outwards over native frames, without a step over an image's one. */

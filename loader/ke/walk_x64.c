@@ -60,7 +60,7 @@ static bool at_stub(struct ke_walk *walk, enum ke_walk_step *step)
     switch (walk->stub) {
     case KE_STUB_SEARCH:
     case KE_STUB_UNWIND:
-        return ke_probe(&walk->dispatcher, argument, sizeof(walk->dispatcher));
+        return ke_probe(&walk->call, argument, sizeof(walk->call));
     case KE_STUB_CONSOLIDATE:
         *step = KE_WALK_FRAME;
         return ke_probe(&context, argument, sizeof(context)) && replace(walk, &context, false);
@@ -110,7 +110,13 @@ enum ke_walk_step ke_walk_find(struct ke_walk *walk)
 bool ke_walk_leave_stub(struct ke_walk *walk)
 {
     uintptr_t function;
+    uint64_t sp = walk->context.Rsp;
     walk->exact = false;
+    /* Most walks are unwinds that a handler asks for: the search has stepped over the native code
+     * between it and the image that raised the exception, so it need not be done again. */
+    if (walk->call.outer &&
+        ke_probe(&walk->context, (uintptr_t)walk->call.outer, sizeof(walk->context)))
+        return walk->context.Rsp > sp;
     return ke_cfi_step(&walk->context, &walk->exact, &function);
 }
 
