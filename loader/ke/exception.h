@@ -178,6 +178,9 @@ void ke_unwind_chain(uintptr_t end);
 void ke_raise_record(struct ke_exception_record *record);
 /* A handler continued `first`, which says that nobody may: the exception that follows of that. */
 void ke_raise_noncontinuable(struct ke_exception_record *first) __attribute__((noreturn));
+/* RaiseException, for images; on x86-64 handlers see the registers of its caller. */
+void WINAPI ke_raise_exception(uint32_t code, uint32_t flags, uint32_t count,
+                               const uintptr_t *parameters);
 /* ke_raise() for a known address of origin. */
 void ke_raise_at(uint32_t code, uint32_t flags, uint32_t count, const uintptr_t *parameters,
                  const void *address);

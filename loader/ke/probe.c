@@ -4,6 +4,8 @@
  */
 #include "loader/ke/probe.h"
 
+#include <string.h>
+
 /* 1, or 0 after a fault. */
 #ifdef __x86_64__
 int ke_probe_copy(void *out, uintptr_t from, size_t size);
@@ -73,9 +75,25 @@ __asm__(".pushsection .text\n"
         ".size ke_probe_copy, . - ke_probe_copy\n"
         ".popsection\n");
 
+/* A string instruction takes longer to start than a few words take. */
+#define FEW_WORDS 8
+
 bool ke_probe(void *out, uintptr_t from, size_t size)
 {
-    return from <= UINTPTR_MAX - size && ke_probe_copy(out, from, size);
+    const size_t width = sizeof(uintptr_t);
+    uintptr_t word;
+    if (from > UINTPTR_MAX - size)
+        return false;
+    if (size < width || size > FEW_WORDS * width)
+        return ke_probe_copy(out, from, size);
+    for (size_t i = 0; i < size; i += width) {
+        if (size - i < width)
+            i = size - width; /* the last word overlaps the one before */
+        if (!ke_probe_load(&word, from + i))
+            return false;
+        memcpy((char *)out + i, &word, width);
+    }
+    return true;
 }
 
 bool ke_probe_word(uintptr_t *out, uintptr_t from)

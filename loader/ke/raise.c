@@ -28,8 +28,8 @@ void ke_raise_record(struct ke_exception_record *record)
     raise(record);
 }
 
-void ke_raise_at(uint32_t code, uint32_t flags, uint32_t count, const uintptr_t *parameters,
-                 const void *address)
+static struct ke_exception_record make_record(uint32_t code, uint32_t flags, uint32_t count,
+                                              const uintptr_t *parameters, const void *address)
 {
     struct ke_exception_record record = {
         .ExceptionCode = code,
@@ -40,8 +40,37 @@ void ke_raise_at(uint32_t code, uint32_t flags, uint32_t count, const uintptr_t 
         record.NumberParameters = count < KE_EXCEPTION_PARAMETERS ? count : KE_EXCEPTION_PARAMETERS;
     for (uint32_t i = 0; i < record.NumberParameters; i++)
         record.ExceptionInformation[i] = parameters[i];
+    return record;
+}
+
+void ke_raise_at(uint32_t code, uint32_t flags, uint32_t count, const uintptr_t *parameters,
+                 const void *address)
+{
+    struct ke_exception_record record = make_record(code, flags, count, parameters, address);
     raise(&record);
 }
+
+#define RESERVED_BIT 0x10000000u /* of a code: cleared, as documented */
+
+#ifdef __x86_64__
+/* What ke_raise_exception() comes to (entry_x64.S). Whoever continues returns from it. */
+void ke_raise_entered(struct ke_context *caller, const uintptr_t *arguments)
+    __attribute__((noreturn));
+void ke_raise_entered(struct ke_context *caller, const uintptr_t *arguments)
+{
+    struct ke_exception_record record = make_record(
+        (uint32_t)arguments[0] & ~RESERVED_BIT, (uint32_t)arguments[1], (uint32_t)arguments[2],
+        (const uintptr_t *)arguments[3], (const void *)caller->Rip);
+    ke_dispatch_exception(&record, caller);
+    ke_continue(caller);
+}
+#else
+void WINAPI_DEF ke_raise_exception(uint32_t code, uint32_t flags, uint32_t count,
+                                   const uintptr_t *parameters)
+{
+    ke_raise_at(code & ~RESERVED_BIT, flags, count, parameters, __builtin_return_address(0));
+}
+#endif
 
 void ke_raise(uint32_t code, uint32_t flags, uint32_t count, const uintptr_t *parameters)
 {

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "loader/ke/ke.h"
 #include "loader/ke/native.h"
 #include "loader/ke/probe.h"
 #include "loader/ke/unwind_x64.h"
@@ -24,6 +25,10 @@ enum {
     UNWIND_LONGJUMP = 0x80000026u,
     UNWIND_CONSOLIDATE = 0x80000029u,
 };
+
+/* What ke_unwind_ex() comes to (entry_x64.S): its caller's registers, its arguments. */
+void ke_unwind_entered(const struct ke_context *caller, const uintptr_t *arguments)
+    __attribute__((noreturn));
 
 struct unwind {
     uint64_t target_frame, target_ip;
@@ -241,25 +246,24 @@ static void unwind_all(struct unwind *unwind)
     }
 }
 
-void WINAPI_DEF ke_unwind_ex(void *target_frame, void *target_ip,
-                             struct ke_exception_record *record, void *return_value,
-                             struct ke_context *context, void *history_table)
+void ke_unwind_entered(const struct ke_context *caller, const uintptr_t *arguments)
 {
     struct ke_exception_record made = {.ExceptionCode = UNWIND_PLAIN};
+    struct ke_exception_record *record = (struct ke_exception_record *)arguments[2];
     struct unwind unwind = {
-        .target_frame = (uintptr_t)target_frame,
-        .target_ip = (uintptr_t)target_ip,
+        .target_frame = arguments[0],
+        .target_ip = arguments[1],
         .record = record ? record : &made,
-        .value = return_value,
+        .value = (void *)arguments[3],
     };
-    ke_capture_context(&unwind.walk.context);
-    unwind.walk.exact = true;
+    unwind.walk.context = *caller;
     unwind.walk.stub = KE_STUB_OTHER;
-    made.ExceptionAddress = __builtin_return_address(0);
+    made.ExceptionAddress = (void *)caller->Rip;
     unwind.record->ExceptionFlags |=
-        KE_EXCEPTION_UNWINDING | (target_frame ? 0 : KE_EXCEPTION_EXIT_UNWIND);
+        KE_EXCEPTION_UNWINDING | (unwind.target_frame ? 0 : KE_EXCEPTION_EXIT_UNWIND);
     unwind_all(&unwind);
-    raise_status(target_frame ? UNWIND_INVALID_TARGET : UNWIND_BAD_STACK, unwind.record);
+    raise_status(unwind.target_frame ? UNWIND_INVALID_TARGET : UNWIND_BAD_STACK, unwind.record);
+    ke_process_terminate(UNWIND_INVALID_TARGET);
 }
 
 #endif

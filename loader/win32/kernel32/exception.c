@@ -5,13 +5,6 @@
 
 #include "loader/win32/kernel32/families.h"
 
-static void WINAPI_DEF k32_RaiseException(DWORD code, DWORD flags, DWORD count,
-                                          const ULONG_PTR *parameters)
-{
-    /* Bit 28 is reserved and cleared, as documented. */
-    ke_raise_at(code & ~0x10000000u, flags, count, parameters, __builtin_return_address(0));
-}
-
 static void WINAPI_DEF k32_RaiseFailFastException(struct ke_exception_record *record,
                                                   struct ke_context *context, DWORD flags)
 {
@@ -34,7 +27,9 @@ static LONG WINAPI_DEF k32_UnhandledExceptionFilter(struct ke_exception_pointers
 }
 
 const struct ldr_builtin_export kernel32_exception_exports[] = {
-    LDR_FN(k32_, RaiseException),
+    {.name = "RaiseException",
+     .kind = LDR_EXPORT_FUNCTION,
+     .address = (const void *)ke_raise_exception},
     LDR_FN(k32_, RaiseFailFastException),
     LDR_FN(k32_, SetUnhandledExceptionFilter),
     LDR_FN(k32_, UnhandledExceptionFilter),
