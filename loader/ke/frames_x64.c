@@ -118,8 +118,12 @@ static bool visit_stub(struct search *search, enum ke_search *end)
 enum ke_search ke_search_frames(struct ke_exception_record *record, struct ke_context *context,
                                 uintptr_t *where)
 {
-    struct search search = {.record = record, .original = context};
+    struct search search; /* not zeroed: the contexts are most of it */
     enum ke_search end;
+    search.record = record;
+    search.original = context;
+    search.call.outer = NULL;
+    search.nested = 0;
     search.walk.context = *context;
     search.walk.exact = true;
     for (;;) {

@@ -250,13 +250,14 @@ void ke_unwind_entered(const struct ke_context *caller, const uintptr_t *argumen
 {
     struct ke_exception_record made = {.ExceptionCode = UNWIND_PLAIN};
     struct ke_exception_record *record = (struct ke_exception_record *)arguments[2];
-    struct unwind unwind = {
-        .target_frame = arguments[0],
-        .target_ip = arguments[1],
-        .record = record ? record : &made,
-        .value = (void *)arguments[3],
-    };
+    struct unwind unwind; /* not zeroed: the contexts are most of it */
+    unwind.target_frame = arguments[0];
+    unwind.target_ip = arguments[1];
+    unwind.record = record ? record : &made;
+    unwind.value = (void *)arguments[3];
+    unwind.call.outer = NULL;
     unwind.walk.context = *caller;
+    unwind.walk.exact = false;
     unwind.walk.stub = KE_STUB_OTHER;
     made.ExceptionAddress = (void *)caller->Rip;
     unwind.record->ExceptionFlags |=
