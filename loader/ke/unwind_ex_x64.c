@@ -45,6 +45,7 @@ static void raise_status(uint32_t code, struct ke_exception_record *first)
         .ExceptionCode = code,
         .ExceptionFlags = KE_EXCEPTION_NONCONTINUABLE,
         .ExceptionRecord = first,
+        .ExceptionAddress = first->ExceptionAddress,
     };
     ke_raise_record(&record);
 }

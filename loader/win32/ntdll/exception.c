@@ -1,6 +1,6 @@
 /*
- * Raising and registering for exceptions, pointer encoding. Lookup and unwinding of frames are not
- * written: their names are bound to the trap.
+ * Raising, continuing and registering for exceptions, pointer encoding. Frames: unwind_x64.c,
+ * seh_i386.c.
  */
 #include "loader/ke/exception.h"
 #include "loader/ke/unwind.h"
@@ -21,6 +21,34 @@ static void WINAPI_DEF nt_RtlRaiseStatus(nt_status status)
 {
     ke_raise_at(status, KE_EXCEPTION_NONCONTINUABLE, 0, NULL, __builtin_return_address(0));
 }
+
+/* An image's own dispatcher: as if the exception had just been raised, or as if nobody had
+ * handled it. */
+static nt_status WINAPI_DEF nt_NtRaiseException(struct ke_exception_record *record,
+                                                struct ke_context *context, BOOLEAN first_chance)
+{
+    if (!first_chance) {
+        ke_report_crash(record, context);
+        ke_process_terminate(record->ExceptionCode);
+    }
+    ke_dispatch_exception(record, context);
+    ke_continue(context);
+}
+
+/* Alerts are the kernel's business: there are none to deliver. */
+static nt_status WINAPI_DEF nt_NtContinue(struct ke_context *context, BOOLEAN alertable)
+{
+    ke_continue(context);
+}
+
+#ifdef __i386__
+/* The record matters to x86-64 only (ke_restore_context). */
+static void WINAPI_DEF nt_RtlRestoreContext(struct ke_context *context,
+                                            struct ke_exception_record *record)
+{
+    ke_continue(context);
+}
+#endif
 
 static void *WINAPI_DEF nt_RtlAddVectoredExceptionHandler(ULONG first, void *handler)
 {
@@ -113,6 +141,11 @@ static void *WINAPI_DEF nt_RtlDecodePointer(void *pointer)
 const struct ldr_builtin_export ntdll_exception_exports[] = {
     LDR_FN(nt_, RtlRaiseException),
     LDR_FN(nt_, RtlRaiseStatus),
+    NT_ZW(Continue),
+    NT_ZW(RaiseException),
+#ifdef __i386__
+    LDR_FN(nt_, RtlRestoreContext),
+#endif
     LDR_FN(nt_, RtlAddVectoredExceptionHandler),
     LDR_FN(nt_, RtlAddVectoredContinueHandler),
     LDR_FN(nt_, RtlRemoveVectoredExceptionHandler),

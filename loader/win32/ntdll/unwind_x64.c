@@ -7,7 +7,6 @@
  * handler stands in the filter's place; a filter of 1 stands for EXCEPTION_EXECUTE_HANDLER.
  */
 #include "loader/win32/ntdll/unwind_x64.h"
-#include "loader/ke/ke.h"
 #include "loader/ke/probe.h"
 #include "loader/ke/unwind.h"
 #include "loader/win32/ntdll/families.h"
@@ -131,25 +130,6 @@ static void WINAPI_DEF nt_RtlUnwind(void *frame, void *ip, struct ke_exception_r
     ke_unwind_ex(frame, ip, record, value, NULL, NULL);
 }
 
-/* An image's own dispatcher: as if the exception had just been raised, or as if nobody had
- * handled it. */
-static nt_status WINAPI_DEF nt_NtRaiseException(struct ke_exception_record *record,
-                                                struct ke_context *context, BOOLEAN first_chance)
-{
-    if (!first_chance) {
-        ke_report_crash(record, context);
-        ke_process_terminate(record->ExceptionCode);
-    }
-    ke_dispatch_exception(record, context);
-    ke_continue(context);
-}
-
-/* Alerts are the kernel's business: there are none to deliver. */
-static nt_status WINAPI_DEF nt_NtContinue(struct ke_context *context, BOOLEAN alertable)
-{
-    ke_continue(context);
-}
-
 #define AS(export_name, fn)                                                              \
     {                                                                                    \
         .name = #export_name, .kind = LDR_EXPORT_FUNCTION, .address = (const void *)(fn) \
@@ -159,8 +139,6 @@ const struct ldr_builtin_export ntdll_unwind_exports[] = {
     AS(RtlVirtualUnwind, ke_virtual_unwind),
     AS(RtlUnwindEx, ke_unwind_ex),
     LDR_FN(nt_, RtlUnwind),
-    NT_ZW(Continue),
-    NT_ZW(RaiseException),
     AS(RtlRestoreContext, ke_restore_context),
     AS(RtlAddFunctionTable, ke_add_function_table),
     AS(RtlDeleteFunctionTable, ke_delete_function_table),
