@@ -185,6 +185,7 @@ dll quiet thread/order.c "-DQUIET -DNAME=\"quiet\"" "$kernel32" ''
 exe fault fault/fault.c '-msse2' '/nxcompat' '-Wl,--nxcompat'
 
 dll refuse refuse/refuse.c '' '' ''
+dll crash crash/crash.c '' "$kernel32" ''
 
 implib "$src/host_import/host.def" "$work/host.lib"
 dll plugin host_import/plugin.c '' "$work/host.lib" "$work/host.lib"

@@ -103,7 +103,7 @@ static void test_case(void **state)
     if (strcmp(output, expected->output) != 0)
         fail_msg("%s %s (status %#x) printed:\n%s---- instead of:\n%s", expected->program,
                  expected->name, status, output, expected->output);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != (expected->exit_code & 0xFF))
+    if (!WIFEXITED(status) || (uint32_t)WEXITSTATUS(status) != (expected->exit_code & 0xFF))
         fail_msg("%s %s: status %#x, not exit code %#x", expected->program, expected->name, status,
                  expected->exit_code);
 }
