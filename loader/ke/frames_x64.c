@@ -21,7 +21,7 @@ struct search {
     struct ke_exception_record *record;
     struct ke_context *original;
     struct ke_walk walk;
-    struct ke_context first; /* the innermost frame of an image */
+    struct ke_context first; /* the innermost frame of an image, if no stub was met before it */
     struct ke_stub_call call;
     uint64_t nested; /* while frames up to this one are asked, the exception is a nested one */
 };
@@ -120,6 +120,7 @@ enum ke_search ke_search_frames(struct ke_exception_record *record, struct ke_co
 {
     struct search search; /* not zeroed: the contexts are most of it */
     enum ke_search end;
+    bool is_first = true; /* a handler that raises itself is met before any image */
     search.record = record;
     search.original = context;
     search.call.outer = NULL;
@@ -129,14 +130,16 @@ enum ke_search ke_search_frames(struct ke_exception_record *record, struct ke_co
     for (;;) {
         switch (ke_walk_find(&search.walk)) {
         case KE_WALK_FRAME:
-            if (!search.call.outer) {
+            if (is_first) {
                 search.first = search.walk.context;
                 search.call.outer = &search.first;
             }
+            is_first = false;
             if (!visit_frame(&search, &end))
                 return end;
             break;
         case KE_WALK_STUB:
+            is_first = false;
             if (!visit_stub(&search, &end))
                 return end;
             break;
