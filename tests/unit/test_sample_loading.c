@@ -208,19 +208,21 @@ static void open_and_close(const char *path, unsigned times)
 #define HEAP_IS_EXACT 1
 #endif
 
-enum { LOADS = 1000, SMALLEST_CHUNK = 4 * sizeof(void *) };
+/* ... and fewer loads show what is lost of those. */
+enum { LOADS = HEAP_IS_EXACT ? 1000 : 100, SMALLEST_CHUNK = 4 * sizeof(void *) };
 
-/* The C++ runtime's DLL keeps a pool of its own that an unload does not give back; loaded once more
- * it stays, and the images that import it find it there. */
-static peldr_module *hold_runtime(const char *set)
+/* The C++ runtime's DLL keeps a pool of its own that an unload does not give back: it is loaded
+ * once and stays, and the images that import it find it there. */
+static void hold_runtime(const char *set)
 {
     char path[SAMPLE_PATH_MAX];
-    return sample_path(set, "libstdc++-6.dll", path) ? peldr_open(path, 0) : NULL;
+    if (sample_path(set, "libstdc++-6.dll", path))
+        assert_non_null(peldr_open(path, 0));
 }
 
 static void check_no_leaks(const char *set)
 {
-    peldr_module *runtime = hold_runtime(set);
+    hold_runtime(set);
     for (char *const *name = sample_dlls(set); *name; name++) {
         char path[SAMPLE_PATH_MAX];
         struct held before, after;
@@ -237,8 +239,6 @@ static void check_no_leaks(const char *set)
                 fail_msg("%s: %zu bytes of heap, then %zu", path, before.heap, after.heap);
         }
     }
-    if (runtime)
-        assert_int_equal(peldr_close(runtime), 0);
 }
 
 static void test_thousand_loads(void **state)

@@ -2,8 +2,8 @@
  * setjmp and longjmp in Windows's _JUMP_BUFFER layouts (setjmp.h; compilers inline parts of it).
  *
  * Every register that Windows's conventions preserve is kept, on x86-64 xmm6 to xmm15, MXCSR and
- * the x87 control word, too, on i386 the exception registration chain at fs:[0]. There longjmp
- * unwinds the frames in between (jump.h); on x86-64 it restores and goes.
+ * the x87 control word, too, on i386 the exception registration chain at fs:[0]. longjmp
+ * unwinds the frames in between: jump.h, seh_x64.c.
  */
 #include "loader/win32/crt/internal.h"
 
@@ -40,41 +40,6 @@ __attribute__((naked)) static void WIN_BUILTIN crt_setjmp_frame(void)
             "movdqu %xmm15, 0xf0(%rcx)\n\t"
             "xorl %eax, %eax\n\t"
             "ret");
-}
-
-/* rcx = buffer, edx = value (0 becomes 1). A buffer that names its frame is for seh_x64.c. */
-__attribute__((naked)) static void WIN_BUILTIN crt_longjmp(void)
-{
-    __asm__("cmpq $0, (%rcx)\n\t"
-            "jne crt_jump_unwind_x64\n\t"
-            "movl %edx, %eax\n\t"
-            "testl %eax, %eax\n\t"
-            "jnz 1f\n\t"
-            "incl %eax\n"
-            "1:\n\t"
-            "movdqu 0x60(%rcx), %xmm6\n\t"
-            "movdqu 0x70(%rcx), %xmm7\n\t"
-            "movdqu 0x80(%rcx), %xmm8\n\t"
-            "movdqu 0x90(%rcx), %xmm9\n\t"
-            "movdqu 0xa0(%rcx), %xmm10\n\t"
-            "movdqu 0xb0(%rcx), %xmm11\n\t"
-            "movdqu 0xc0(%rcx), %xmm12\n\t"
-            "movdqu 0xd0(%rcx), %xmm13\n\t"
-            "movdqu 0xe0(%rcx), %xmm14\n\t"
-            "movdqu 0xf0(%rcx), %xmm15\n\t"
-            "ldmxcsr 0x58(%rcx)\n\t"
-            "fnclex\n\t"
-            "fldcw 0x5c(%rcx)\n\t"
-            "movq 0x08(%rcx), %rbx\n\t"
-            "movq 0x18(%rcx), %rbp\n\t"
-            "movq 0x20(%rcx), %rsi\n\t"
-            "movq 0x28(%rcx), %rdi\n\t"
-            "movq 0x30(%rcx), %r12\n\t"
-            "movq 0x38(%rcx), %r13\n\t"
-            "movq 0x40(%rcx), %r14\n\t"
-            "movq 0x48(%rcx), %r15\n\t"
-            "movq 0x10(%rcx), %rsp\n\t"
-            "jmp *0x50(%rcx)");
 }
 
 #else
@@ -175,7 +140,7 @@ static const struct ldr_builtin_export functions[] = {
     CRT_AS(__intrinsic_setjmpex, crt_setjmp_frame),
 #if defined(__i386__)
     CRT_FN(_setjmp3),
+    CRT_FN(longjmp), /* of x86-64: seh_x64.c */
 #endif
-    CRT_FN(longjmp),
 };
 CRT_FAMILY(crt_jump_family, functions);
