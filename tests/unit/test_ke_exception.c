@@ -16,6 +16,7 @@
 
 #include "loader/ke/exception.h"
 #include "loader/ke/ke.h"
+#include "tests/unit/child.h"
 
 static char order[16];
 static struct ke_exception_record seen;
@@ -112,28 +113,6 @@ static void the_filter_may_continue(void **state)
     assert_null(ke_set_unhandled_filter((void *)filter_continue));
     ke_raise(0xE0000002, 0, 0, NULL); /* comes back */
     assert_ptr_equal(ke_set_unhandled_filter(NULL), filter_continue);
-}
-
-/* Runs `body` in a child; its standard error goes to `text`. */
-static int status_of(void (*body)(void), char *text, size_t size)
-{
-    int pipes[2], status = -1;
-    fflush(NULL);
-    assert_int_equal(pipe(pipes), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(pipes[1], 2);
-        body();
-        _exit(99);
-    }
-    close(pipes[1]);
-    size_t got = 0;
-    for (ssize_t n; (n = read(pipes[0], text + got, size - 1 - got)) > 0;)
-        got += (size_t)n;
-    text[got] = 0;
-    close(pipes[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 static void raise_unhandled(void)

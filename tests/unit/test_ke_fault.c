@@ -23,6 +23,7 @@
 #include "loader/ke/ke.h"
 #include "loader/ke/process.h"
 #include "loader/ldr/gate.h"
+#include "tests/unit/child.h"
 #include "tests/unit/graphimage.h"
 
 #define CASES      64
@@ -467,28 +468,6 @@ static void the_hosts_own_faults_stay_the_hosts(void **state)
     ke_remove_vectored(handler);
     sigaction(SIGSEGV, &before, NULL);
     ke_fault_install();
-}
-
-/* Runs `body` in a child; its standard error goes to `text`. */
-static int status_of(void (*body)(void), char *text, size_t size)
-{
-    int pipes[2], status = -1;
-    fflush(NULL);
-    assert_int_equal(pipe(pipes), 0);
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(pipes[1], 2);
-        body();
-        _exit(99);
-    }
-    close(pipes[1]);
-    size_t got = 0;
-    for (ssize_t n; (n = read(pipes[0], text + got, size - 1 - got)) > 0;)
-        got += (size_t)n;
-    text[got] = 0;
-    close(pipes[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 static void fast_fail(void)

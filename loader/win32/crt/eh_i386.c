@@ -13,6 +13,7 @@
 #include "loader/ke/chain.h"
 #include "loader/stack.h"
 #include "loader/win32/crt/internal.h"
+#include "loader/win32/crt/seh_i386.h"
 
 struct node {
     struct ke_registration header;
@@ -29,41 +30,9 @@ static uintptr_t *saved_stack(const struct node *node)
     return (uintptr_t *)node - 1;
 }
 
-/* eh_call(code, body): ebp = body. eh_jump(next, ebp, esp). */
+/* Goes to `next` with that ebp and esp. */
 void eh_jump(uintptr_t next, uintptr_t body, uintptr_t stack) __attribute__((noreturn));
 __asm__(".pushsection .text\n"
-        ".globl eh_call\n"
-        ".hidden eh_call\n"
-        ".type eh_call, @function\n"
-        "eh_call:\n"
-        "    .cfi_startproc\n"
-        "    push %ebp\n"
-        "    .cfi_def_cfa_offset 8\n"
-        "    .cfi_offset %ebp, -8\n"
-        "    push %ebx\n"
-        "    .cfi_def_cfa_offset 12\n"
-        "    .cfi_offset %ebx, -12\n"
-        "    push %esi\n"
-        "    .cfi_def_cfa_offset 16\n"
-        "    .cfi_offset %esi, -16\n"
-        "    push %edi\n"
-        "    .cfi_def_cfa_offset 20\n"
-        "    .cfi_offset %edi, -20\n"
-        "    mov 20(%esp), %eax\n"
-        "    mov 24(%esp), %ebp\n"
-        "    call *%eax\n"
-        "    cld\n"
-        "    pop %edi\n"
-        "    .cfi_def_cfa_offset 16\n"
-        "    pop %esi\n"
-        "    .cfi_def_cfa_offset 12\n"
-        "    pop %ebx\n"
-        "    .cfi_def_cfa_offset 8\n"
-        "    pop %ebp\n"
-        "    .cfi_def_cfa_offset 4\n"
-        "    ret\n"
-        "    .cfi_endproc\n"
-        ".size eh_call, . - eh_call\n"
         ".globl eh_jump\n"
         ".hidden eh_jump\n"
         ".type eh_jump, @function\n"
@@ -74,6 +43,11 @@ __asm__(".pushsection .text\n"
         "    jmp *%eax\n"
         ".size eh_jump, . - eh_jump\n"
         ".popsection\n");
+
+uintptr_t eh_call(uintptr_t code, uintptr_t body)
+{
+    return (uint32_t)crt_seh_call(code, body);
+}
 
 void eh_set_state(struct eh_frame *frame, int32_t state)
 {

@@ -7,6 +7,7 @@
  * is a __finally. Sources: Microsoft's headers (excpt.h), what clang emits for the target
  * i686-pc-windows-msvc, and the published descriptions of these handlers.
  */
+#include "loader/win32/crt/seh_i386.h"
 #include "loader/win32/crt/internal.h"
 
 #if defined(__i386__)
@@ -51,8 +52,6 @@ STACK_JUMPER static void set_pointers(struct seh_frame *frame,
 /* ---- calls into the function's frame (assembly below) -------------------------------------------
  */
 
-/* Calls a filter or termination handler, which runs in the frame of its function. */
-int32_t crt_seh_call(uintptr_t function, uintptr_t ebp) __attribute__((visibility("hidden")));
 /* Goes to an exception handler, which restores esp itself. */
 void crt_seh_jump(uintptr_t function, uintptr_t ebp)
     __attribute__((noreturn, visibility("hidden")));
