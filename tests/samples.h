@@ -23,5 +23,16 @@ struct held {
     size_t maps, fds, heap;
 };
 struct held held_now(void);
+/* Sanitizers keep memory of their own: their runs can compare descriptors only. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HELD_IS_EXACT 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HELD_IS_EXACT 0
+#endif
+#endif
+#ifndef HELD_IS_EXACT
+#define HELD_IS_EXACT 1
+#endif
 
 #endif

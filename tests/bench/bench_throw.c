@@ -28,14 +28,14 @@ static struct contender {
     double best;
 } contenders[CONTENDERS_MAX];
 
-/* Microseconds a throw; ends the program at a wrong result. */
+/* Microseconds of processor time a throw; ends the program at a wrong result. */
 static double cost(const struct contender *contender, int throws)
 {
     struct timespec a, b;
     int wrong;
-    clock_gettime(CLOCK_MONOTONIC, &a);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
     wrong = contender->host ? contender->host(throws, DEPTH) : contender->image(throws, DEPTH);
-    clock_gettime(CLOCK_MONOTONIC, &b);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
     if (wrong) {
         fprintf(stderr, "%s: throw %d went wrong\n", contender->name, wrong);
         exit(1);
@@ -86,8 +86,9 @@ static int steady(const struct contender *contender)
     now = held_now();
     printf("%s: first %.2f us, last %.2f us; heap %zu -> %zu, mappings %zu -> %zu\n",
            contender->name, first, last, warm.heap, now.heap, warm.maps, now.maps);
-    if (last > 3 * first + 5 || now.heap > warm.heap + 16384 || now.maps > warm.maps + 2 ||
-        now.fds > warm.fds) {
+    if (now.fds > warm.fds ||
+        (HELD_IS_EXACT &&
+         (last > 3 * first + 5 || now.heap > warm.heap + 16384 || now.maps > warm.maps + 2))) {
         fprintf(stderr, "%s: throws leak or slow down\n", contender->name);
         return 1;
     }

@@ -196,20 +196,8 @@ static void open_and_close(const char *path, unsigned times)
     }
 }
 
-/* Sanitizers keep memory of their own: their runs check mappings and descriptors only. */
-#if defined(__SANITIZE_ADDRESS__)
-#define HEAP_IS_EXACT 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define HEAP_IS_EXACT 0
-#endif
-#endif
-#ifndef HEAP_IS_EXACT
-#define HEAP_IS_EXACT 1
-#endif
-
-/* ... and fewer loads show what is lost of those. */
-enum { LOADS = HEAP_IS_EXACT ? 1000 : 100, SMALLEST_CHUNK = 4 * sizeof(void *) };
+/* Where only descriptors and mappings count, fewer loads show a loss. */
+enum { LOADS = HELD_IS_EXACT ? 1000 : 100, SMALLEST_CHUNK = 4 * sizeof(void *) };
 
 /* The C++ runtime's DLL keeps a pool of its own that an unload does not give back: it is loaded
  * once and stays, and the images that import it find it there. */
@@ -232,7 +220,7 @@ static void check_no_leaks(const char *set)
         open_and_close(path, LOADS);
         after = held_now();
         assert_int_equal(after.fds, before.fds);
-        if (HEAP_IS_EXACT) {
+        if (HELD_IS_EXACT) {
             assert_int_equal(after.maps, before.maps);
             /* The smallest leak is one chunk a load; malloc's own caches account for less. */
             if (after.heap >= before.heap + LOADS * SMALLEST_CHUNK)
