@@ -1,7 +1,7 @@
 /*
  * Replays a fuzz target without libFuzzer, as an ordinary test: over the seed images
  * (tests/seeds.h), the files given and those in the directories given. Each is run whole, cut at
- * every 16th byte (large files: in 4096 steps), and with single bytes changed, always the same
+ * every 16th byte (files above 8 KiB: in 512 steps), and with single bytes changed, always the same
  * ones.
  *
  *     replay_pe [FILE | DIRECTORY]...
@@ -20,8 +20,8 @@
 #include "tests/seeds.h"
 
 #define MAX_FILE      (20u << 10) /* larger ones are passed over; libFuzzer is told the same */
-#define MAX_CUTS      4096u
-#define CHANGES       512u
+#define MAX_CUTS      512u
+#define CHANGES       256u
 #define HEADERS_BYTES 1024u /* half of the changes go here */
 
 static unsigned long files, runs;
