@@ -25,7 +25,9 @@ typedef uint32_t nt_status;
     X(STATUS_UNSUCCESSFUL, 0xC0000001, 31, "the operation failed")                              \
     X(STATUS_NOT_IMPLEMENTED, 0xC0000002, 120, "not implemented")                               \
     X(STATUS_ACCESS_VIOLATION, 0xC0000005, 998, "access violation")                             \
+    X(STATUS_IN_PAGE_ERROR, 0xC0000006, 999, "the page could not be read from its file")        \
     X(STATUS_INVALID_HANDLE, 0xC0000008, 6, "the handle is invalid")                            \
+    X(STATUS_INVALID_CID, 0xC000000B, 87, "there is no such process or thread")                 \
     X(STATUS_INVALID_PARAMETER, 0xC000000D, 87, "a parameter is invalid")                       \
     X(STATUS_NO_SUCH_FILE, 0xC000000F, 2, "the file does not exist")                            \
     X(STATUS_END_OF_FILE, 0xC0000011, 38, "the end of the file was reached")                    \
@@ -45,12 +47,14 @@ typedef uint32_t nt_status;
     X(STATUS_OBJECT_NAME_NOT_FOUND, 0xC0000034, 2, "no object has that name")                   \
     X(STATUS_OBJECT_NAME_COLLISION, 0xC0000035, 183, "the name is in use")                      \
     X(STATUS_OBJECT_PATH_NOT_FOUND, 0xC000003A, 3, "the path does not exist")                   \
+    X(STATUS_OBJECT_PATH_SYNTAX_BAD, 0xC000003B, 161, "the path is malformed")                  \
     X(STATUS_SECTION_TOO_BIG, 0xC0000040, 8, "the section is larger than its file")             \
     X(STATUS_SHARING_VIOLATION, 0xC0000043, 32, "the file is in use")                           \
     X(STATUS_INVALID_PAGE_PROTECTION, 0xC0000045, 87, "the page protection is invalid")         \
     X(STATUS_MUTANT_NOT_OWNED, 0xC0000046, 288, "the thread does not own the mutex")            \
     X(STATUS_SEMAPHORE_LIMIT_EXCEEDED, 0xC0000047, 298, "the semaphore's maximum was exceeded") \
     X(STATUS_SECTION_PROTECTION, 0xC000004E, 87, "the section does not allow that protection")  \
+    X(STATUS_PRIVILEGE_NOT_HELD, 0xC0000061, 1314, "a privilege is missing")                    \
     X(STATUS_INVALID_IMAGE_FORMAT, 0xC000007B, 193, "the image format is invalid")              \
     X(STATUS_DISK_FULL, 0xC000007F, 112, "the disk is full")                                    \
     X(STATUS_NOT_MAPPED_DATA, 0xC0000088, 487, "the address is not in mapped data")             \
@@ -63,8 +67,12 @@ typedef uint32_t nt_status;
     X(STATUS_MEMORY_NOT_ALLOCATED, 0xC00000A0, 487, "the memory is not allocated")              \
     X(STATUS_FILE_IS_A_DIRECTORY, 0xC00000BA, 5, "the file is a directory")                     \
     X(STATUS_NOT_SUPPORTED, 0xC00000BB, 50, "not supported")                                    \
+    X(STATUS_NAME_TOO_LONG, 0xC0000106, 206, "the name is too long")                            \
+    X(STATUS_PROCESS_IS_TERMINATING, 0xC000010A, 5, "the process is ending")                    \
     X(STATUS_INVALID_IMAGE_NE_FORMAT, 0xC000011B, 193, "a 16-bit (NE) image")                   \
     X(STATUS_MAPPED_FILE_SIZE_ZERO, 0xC000011E, 1006, "an empty file cannot be mapped")         \
+    X(STATUS_CANNOT_DELETE, 0xC0000121, 5, "the file cannot be deleted")                        \
+    X(STATUS_COMMITMENT_LIMIT, 0xC000012D, 1455, "there is no room for more memory")            \
     X(STATUS_INVALID_IMAGE_LE_FORMAT, 0xC000012E, 193, "a linear-executable (LE) image")        \
     X(STATUS_INVALID_IMAGE_NOT_MZ, 0xC000012F, 193, "not an MZ file")                           \
     X(STATUS_INVALID_IMAGE_PROTECT, 0xC0000130, 193, "no NT headers behind the MZ header")      \
@@ -72,6 +80,7 @@ typedef uint32_t nt_status;
     X(STATUS_DLL_NOT_FOUND, 0xC0000135, 126, "the module could not be found")                   \
     X(STATUS_ORDINAL_NOT_FOUND, 0xC0000138, 182, "the ordinal is not exported")                 \
     X(STATUS_ENTRYPOINT_NOT_FOUND, 0xC0000139, 127, "the name is not exported")                 \
+    X(STATUS_CONTROL_C_EXIT, 0xC000013A, 572, "the process was ended by Ctrl+C")                \
     X(STATUS_INVALID_ADDRESS, 0xC0000141, 59, "the address is invalid")                         \
     X(STATUS_DLL_INIT_FAILED, 0xC0000142, 1114, "the module's initialisation failed")           \
     X(STATUS_MAPPED_ALIGNMENT, 0xC0000220, 1132, "the address or offset is not aligned")        \

@@ -16,7 +16,6 @@
 #include "loader/win32/kernel32/families.h"
 
 enum { CTRL_C_EVENT, CTRL_BREAK_EVENT };
-#define STATUS_CONTROL_C_EXIT 0xC000013Au
 
 typedef BOOL(WINAPI *ctrl_handler)(DWORD event);
 
