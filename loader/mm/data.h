@@ -103,5 +103,14 @@ bool mm_commit_refresh(uint64_t address, uint64_t size);
  */
 nt_status mm_host_map(int fd, uint64_t offset, uint64_t size, void **out, struct pe_error *err);
 void mm_host_unmap(void *address, uint64_t size);
+/*
+ * A fresh memfd of `size` zero bytes, close-on-exec; `name` is what /proc shows. Sealed, it keeps
+ * that size for ever, so that no other process can take pages from under a mapping (SIGBUS).
+ */
+nt_status mm_host_memory(const char *name, uint64_t size, bool sealed, int *fd,
+                         struct pe_error *err);
+/* Whether `fd` is such a sealed memfd of exactly that size: safe to map when it came from another
+ * process. */
+bool mm_host_is_memory(int fd, uint64_t size);
 
 #endif

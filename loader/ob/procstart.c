@@ -1,0 +1,41 @@
+/*
+ * Which process had an id: start times tell two of them apart (proc(5), /proc/PID/stat).
+ *
+ * Field 22 is the time in clock ticks since boot at which the process started. The second field,
+ * its name, may hold blanks and parentheses, so fields are counted from the last ')'.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "loader/ob/process.h"
+
+enum { STATE_FIELD = 3, START_FIELD = 22 };
+
+static bool read_stat(uint32_t id, char *text, size_t size)
+{
+    char path[32];
+    snprintf(path, sizeof path, "/proc/%u/stat", (unsigned)id);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t got = read(fd, text, size - 1);
+    close(fd);
+    text[got > 0 ? got : 0] = 0;
+    return got > 0;
+}
+
+uint64_t ob_process_start(uint32_t id)
+{
+    char text[1024]; /* the fields up to the 22nd take less, the name is at most 64 bytes */
+    if (!read_stat(id, text, sizeof text))
+        return 0;
+    const char *at = strrchr(text, ')');
+    if (!at || at[1] != ' ' || strchr("ZXx", at[2]))
+        return 0;
+    for (int field = STATE_FIELD - 1; at && field < START_FIELD; field++)
+        at = strchr(at + 1, ' ');
+    return at ? strtoull(at + 1, NULL, 10) : 0;
+}
