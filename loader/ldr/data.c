@@ -7,6 +7,7 @@
 
 #include "loader/ldr/builtin_image.h"
 #include "loader/ldr/map.h"
+#include "loader/ob/fileshare.h"
 
 static nt_status copy_bytes(struct ldr_module *module, const struct ldr_source *source,
                             struct pe_span *out, struct pe_error *err)
@@ -58,7 +59,26 @@ static nt_status take_bytes(struct ldr_module *module, const struct ldr_source *
     return status;
 }
 
-nt_status ldr_map_data(const struct ldr_source *source, struct ldr_module **out,
+/* The record keeps the file, which others see as mapped; LOAD_LIBRARY_AS_DATAFILE_EXCLUSIVE. */
+static nt_status keep_file(struct ldr_module *module, struct ldr_source *source, bool exclusive,
+                           struct pe_error *err)
+{
+    uint32_t share = OB_SHARE_READ | OB_SHARE_DELETE;
+    if (source->builtin || source->bytes) {
+        return STATUS_SUCCESS;
+    }
+    nt_status status =
+        exclusive ? ob_fileshare_claim(source->fd, OB_SHARE_READ, share) : STATUS_SUCCESS;
+    if (!nt_ok(status)) {
+        return pe_fail(err, status, "%s is open for writing", source->name);
+    }
+    ob_fileshare_use(source->fd, OB_FILE_MAPPED);
+    module->file_fd = source->fd;
+    source->fd = -1;
+    return STATUS_SUCCESS;
+}
+
+nt_status ldr_map_data(struct ldr_source *source, bool exclusive, struct ldr_module **out,
                        struct pe_error *err)
 {
     struct ldr_module *module = NULL;
@@ -78,6 +98,9 @@ nt_status ldr_map_data(const struct ldr_source *source, struct ldr_module **out,
         if (module->data_image) {
             *module->data_image = image;
         }
+    }
+    if (nt_ok(status)) {
+        status = keep_file(module, source, exclusive, err);
     }
     if (!nt_ok(status)) {
         ldr_module_destroy(module);

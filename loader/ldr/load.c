@@ -161,7 +161,7 @@ static void set_application_dir(const struct ldr_module *program)
 
 /* Maps what was located and stages it, as the module asked for (importer NULL) or as a dependency.
  */
-static nt_status bring_in(struct ldr_load *load, const struct ldr_located *located,
+static nt_status bring_in(struct ldr_load *load, struct ldr_located *located,
                           const struct ldr_load_options *options, const struct ldr_module *importer,
                           struct ldr_module **out, struct pe_error *err)
 {
@@ -298,7 +298,8 @@ static nt_status load_unlisted(const struct ldr_load_options *options, struct ld
             ldr_module_destroy(module);
         }
     } else {
-        status = ldr_map_data(&located.source, &module, err);
+        bool exclusive = options->flags & LDR_AS_DATAFILE_EXCLUSIVE;
+        status = ldr_map_data(&located.source, exclusive, &module, err);
     }
     if (nt_ok(status)) {
         if (ldr_link_alone(&module->order)) {

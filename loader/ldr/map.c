@@ -13,6 +13,7 @@
 #include "loader/ldr/builtin_image.h"
 #include "loader/ldr/entry.h"
 #include "loader/ldr/imagemap.h"
+#include "loader/ob/fileshare.h"
 
 /* ---- machine ---- */
 
@@ -163,7 +164,17 @@ static nt_status map_section(struct ldr_module *module, struct mm_section *secti
     return relocate(module, owns_shared, err);
 }
 
-nt_status ldr_map_image(const struct ldr_source *source, enum ldr_kind kind, uint32_t flags,
+/* Facts 1.6: as long as an image is mapped nobody writes or deletes its file. */
+static void keep_file(struct ldr_module *module, struct ldr_source *source)
+{
+    if (!source->builtin && !source->bytes) {
+        module->file_fd = source->fd;
+        source->fd = -1;
+        ob_fileshare_use(module->file_fd, OB_FILE_IMAGE);
+    }
+}
+
+nt_status ldr_map_image(struct ldr_source *source, enum ldr_kind kind, uint32_t flags,
                         uint64_t base, struct ldr_module **out, struct pe_error *err)
 {
     struct mm_section *section = NULL;
@@ -193,6 +204,7 @@ nt_status ldr_map_image(const struct ldr_source *source, enum ldr_kind kind, uin
         ldr_module_destroy(module);
         return status;
     }
+    keep_file(module, source);
     *out = module;
     return STATUS_SUCCESS;
 }

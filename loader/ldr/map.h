@@ -23,12 +23,16 @@ enum ldr_map_flags {
     LDR_MAP_UNRELOCATED = 0x4, /* for its resources only */
 };
 
-/* Maps an image; its view is left open. The record is in no list. `base` 0 = the preferred one. */
-nt_status ldr_map_image(const struct ldr_source *source, enum ldr_kind kind, uint32_t flags,
+/*
+ * Maps an image; its view is left open. The record is in no list. `base` 0 = the preferred one.
+ * Like ldr_map_data() it takes the descriptor of `source` when it succeeds (-1 is left): as long as
+ * the module is there, other processes see that the file is mapped.
+ */
+nt_status ldr_map_image(struct ldr_source *source, enum ldr_kind kind, uint32_t flags,
                         uint64_t base, struct ldr_module **out, struct pe_error *err);
 /* Maps the bytes flat, as LOAD_LIBRARY_AS_DATAFILE does: the two signatures are all that is
- * checked. */
-nt_status ldr_map_data(const struct ldr_source *source, struct ldr_module **out,
+ * checked. `exclusive`: nobody may write the file meanwhile. */
+nt_status ldr_map_data(struct ldr_source *source, bool exclusive, struct ldr_module **out,
                        struct pe_error *err);
 
 #endif

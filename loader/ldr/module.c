@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "loader/ldr/entry.h"
 #include "loader/ldr/imagemap.h"
@@ -80,6 +81,7 @@ nt_status ldr_module_create(enum ldr_kind kind, const char *name, const char *pa
     ldr_link_init(&module->init);
     ldr_link_init(&module->doomed);
     module->kind = kind;
+    module->file_fd = -1;
     module->tls.slot = LDR_NO_TLS_SLOT;
     module->name = strdup(ldr_base_name(name));
     module->path = strdup(path ? path : "");
@@ -107,6 +109,9 @@ void ldr_module_destroy(struct ldr_module *module)
         ldr_image_remove((uintptr_t)mm_view_base(module->view));
     }
     mm_view_unmap(module->view);
+    if (module->file_fd >= 0) {
+        close(module->file_fd);
+    }
     ob_backing_close(module->backing);
     if (module->data_file.data) {
         mm_file_unmap(module->data_file);

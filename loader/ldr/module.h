@@ -63,6 +63,7 @@ struct ldr_module {
     const struct ldr_builtin *builtin;
 
     struct mm_view *view;
+    int file_fd; /* the file, which says that it is mapped (ob/fileshare.h); -1 = none */
     struct ob_backing *backing;  /* of its SHARED PE sections */
     uint64_t data_address;       /* LDR_KIND_DATA: where the bytes are */
     struct pe_span data_file;    /* ... mapped from a file */
