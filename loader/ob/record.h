@@ -28,6 +28,7 @@ struct ob_record;
 /*
  * What a type does with records. `attach` makes this process's object around a record of its type:
  * the record is its own from then on (closed by its destroy, and on failure by attach).
+ * It is called with this room's table locked: it must not open or close other records.
  */
 struct ob_record_type {
     const struct ob_type *type;
@@ -40,7 +41,7 @@ struct ob_record_type {
 struct ob_record_init {
     const struct ob_record_type *type;
     uint64_t extra; /* bytes behind the first 64 KiB: room for pages, ob_record_extra() */
-    bool reserve;   /* the disk space of `extra` is taken at once (STATUS_DISK_FULL) */
+    bool reserve;   /* the space of `extra` is taken at once (STATUS_DISK_FULL) */
     /* Fills the body of a fresh record (zeroed; `fd` for `extra`); nobody else sees it before. */
     nt_status (*fill)(void *user, void *body, int fd, struct pe_error *err);
     void *user;
@@ -55,10 +56,18 @@ struct ob_name {
 /*
  * From a name as KERNEL32's functions take it (NUL-terminated; NULL and "" = none): "Local\" and
  * "Global\" and "Session\<n>\" prefixes. STATUS_OBJECT_PATH_NOT_FOUND for another backslash,
- * STATUS_OBJECT_NAME_INVALID for a name that Windows cannot have. `*global` tells the namespaces
- * apart.
+ * STATUS_OBJECT_NAME_INVALID for a name that Windows cannot have (too long, nothing behind a
+ * prefix), STATUS_OBJECT_PATH_SYNTAX_BAD for a leading backslash, STATUS_OBJECT_TYPE_MISMATCH for
+ * "Local", "Global" and "Session" alone. `*global` tells the namespaces apart.
  */
 nt_status ob_name_parse(const uint16_t *name, struct ob_name *out, bool *global);
+/*
+ * The same for an absolute name as the Nt functions take it, without root directory: `bytes` of a
+ * UNICODE_STRING. "\BaseNamedObjects\x" is global, "\Sessions\1\BaseNamedObjects\x" is not.
+ * `ignore_case` (OBJ_CASE_INSENSITIVE) counts for the directories only.
+ */
+nt_status ob_name_parse_nt(const uint16_t *text, size_t bytes, bool ignore_case,
+                           struct ob_name *out, bool *global);
 
 /*
  * Creates an object by name, or opens the one that has it (STATUS_OBJECT_NAME_EXISTS, a success).
@@ -71,6 +80,15 @@ nt_status ob_record_create(const struct ob_name *name, bool global,
 /* STATUS_OBJECT_NAME_NOT_FOUND, STATUS_OBJECT_TYPE_MISMATCH. */
 nt_status ob_record_open(const struct ob_name *name, bool global, const struct ob_record_type *type,
                          struct ob_object **out, struct pe_error *err);
+
+/*
+ * For objects that get a record only when they leave the process: a nameless one, which no object
+ * is known by yet; and then (no other record of it may be bound) the object that it is of, as
+ * attach would have made it.
+ */
+nt_status ob_record_make(const struct ob_record_init *init, struct ob_record **out,
+                         struct pe_error *err);
+void ob_record_bind(struct ob_record *record, struct ob_object *object);
 
 /* The body: OB_RECORD_BODY bytes of shared memory, valid until ob_record_close(). */
 void *ob_record_body(struct ob_record *record);

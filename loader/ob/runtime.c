@@ -3,17 +3,21 @@
  *
  * /tmp is writable by everybody, so the directory counts only when it is a real directory of this
  * user that nobody else may enter. It is opened without following a symbolic link, checked through
- * that descriptor, and never named again: everything below is opened relative to it.
+ * that descriptor, and never named again: everything below is opened relative to it. The descriptor
+ * is kept as long as a backing is open, and taken anew when the environment names another place or
+ * the directory was removed.
  */
 #include "loader/ob/runtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -119,7 +123,7 @@ static nt_status check_directory(const struct place *place, int fd, struct pe_er
     return STATUS_SUCCESS;
 }
 
-nt_status ob_runtime_dir(int *fd, struct pe_error *err)
+static nt_status open_directory(int *fd, struct pe_error *err)
 {
     struct place place;
     nt_status status = find_place(&place, err);
@@ -143,4 +147,116 @@ nt_status ob_runtime_dir(int *fd, struct pe_error *err)
     else if (dir >= 0)
         close(dir);
     return status;
+}
+
+nt_status ob_runtime_dir(int *fd, struct pe_error *err)
+{
+    return open_directory(fd, err);
+}
+
+/* ---- the directory in use -----------------------------------------------------------------------
+ */
+
+struct ob_runtime {
+    int fd;
+    int32_t references;
+    char *parent; /* the environment's word when it was opened */
+};
+
+static pthread_mutex_t current_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct ob_runtime *current; /* no reference of its own: NULL when nobody uses one */
+static char *swept;                /* the `parent` of the directory that was swept last */
+
+static const char *wanted_parent(void)
+{
+    const char *parent = secure_getenv("XDG_RUNTIME_DIR");
+    return parent ? parent : "";
+}
+
+static bool is_usable(const struct ob_runtime *runtime)
+{
+    struct stat st;
+    return strcmp(runtime->parent, wanted_parent()) == 0 && fstat(runtime->fd, &st) == 0 &&
+           st.st_nlink > 0;
+}
+
+/* Once per process and directory. Lock held. */
+static bool sweep_is_due(const struct ob_runtime *runtime)
+{
+    if (swept && strcmp(swept, runtime->parent) == 0)
+        return false;
+    free(swept);
+    swept = strdup(runtime->parent);
+    return true;
+}
+
+/* Lock held. */
+static nt_status open_runtime(struct ob_runtime **out, struct pe_error *err)
+{
+    struct ob_runtime *runtime = calloc(1, sizeof *runtime);
+    char *parent = strdup(wanted_parent());
+    nt_status status = runtime && parent
+                           ? open_directory(&runtime->fd, err)
+                           : pe_fail(err, STATUS_NO_MEMORY, "no memory for the runtime directory");
+    if (!nt_ok(status)) {
+        free(runtime);
+        free(parent);
+        return status;
+    }
+    runtime->references = 1;
+    runtime->parent = parent;
+    *out = runtime;
+    return STATUS_SUCCESS;
+}
+
+nt_status ob_runtime_get(struct ob_runtime **out, struct pe_error *err)
+{
+    nt_status status = STATUS_SUCCESS;
+    bool sweep = false;
+    pthread_mutex_lock(&current_lock);
+    if (current && is_usable(current)) {
+        *out = current;
+        current->references++;
+    } else {
+        status = open_runtime(out, err);
+        if (nt_ok(status)) {
+            current = *out;
+            sweep = sweep_is_due(current);
+        }
+    }
+    pthread_mutex_unlock(&current_lock);
+    if (sweep)
+        ob_runtime_sweep(*out);
+    return status;
+}
+
+void ob_runtime_put(struct ob_runtime *runtime)
+{
+    if (!runtime)
+        return;
+    pthread_mutex_lock(&current_lock);
+    bool last = --runtime->references == 0;
+    if (last && current == runtime)
+        current = NULL;
+    pthread_mutex_unlock(&current_lock);
+    if (!last)
+        return;
+    close(runtime->fd);
+    free(runtime->parent);
+    free(runtime);
+}
+
+int ob_runtime_fd(const struct ob_runtime *runtime)
+{
+    return runtime->fd;
+}
+
+bool ob_more_descriptors(int error)
+{
+    struct rlimit limit;
+    if (error != EMFILE || getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+        limit.rlim_cur >= limit.rlim_max)
+        return false;
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0;
 }
