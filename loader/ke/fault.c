@@ -27,7 +27,7 @@
 #include "loader/ke/ucontext.h"
 #include "loader/ldr/gate.h"
 #include "loader/ldr/imagemap.h"
-#include "loader/mm/view.h"
+#include "loader/mm/data.h"
 #include "loader/stack.h"
 
 #define RED_ZONE    128u /* System V ABI, x86-64: below the stack pointer, still in use */
@@ -300,11 +300,17 @@ __attribute__((noinline)) static void handle(int number, siginfo_t *info, void *
     int saved = errno;
     struct ke_fault fault;
     uintptr_t pc = get_register(opaque, KE_FAULT_PC);
+    ke_fault_read(&fault, info, opaque);
+    /* Whoever's access it is: the page is there for everyone. */
+    if (info->si_code > 0 && fault.trap == KE_TRAP_PAGE && !fault.end_of_file &&
+        mm_commit_fault(fault.address, fault.access)) {
+        errno = saved;
+        return;
+    }
     if (info->si_code > 0 && ke_probe_fault(&pc)) {
         ((ucontext_t *)opaque)->uc_mcontext.gregs[KE_FAULT_PC] = (greg_t)pc;
         return;
     }
-    ke_fault_read(&fault, info, opaque);
     /* A stack of the loader's own is only an image's to overflow, whoever's function did it. */
     if (info->si_code > 0 && fault.trap == KE_TRAP_PAGE && fault.access != KE_ACCESS_EXECUTE)
         fault.stack_overflow = ke_stack_overflow(fault.address, get_register(opaque, KE_FAULT_SP));

@@ -42,7 +42,7 @@ struct ke_fault {
     enum ke_trap trap;
     enum ke_access access; /* page faults */
     uintptr_t address;     /* page faults; UINTPTR_MAX = the processor names none */
-    bool end_of_file;      /* a page fault in a mapped file's page that has no file behind it */
+    bool end_of_file;      /* a page fault in a mapped file's page that could not be had */
     bool guard_page;       /* ... in a page of PAGE_GUARD, which has lost it */
     bool stack_overflow;   /* ... in the guard of this thread's stack, which is open now */
 };

@@ -10,6 +10,7 @@
 
 #include "loader/ke/fault.h"
 #include "loader/ke/ke.h"
+#include "loader/mm/data.h"
 
 #define GUARD_PAGE         0x80000001u
 #define MISALIGNMENT       0x80000002u
@@ -17,7 +18,6 @@
 #define SINGLE_STEP        0x80000004u
 #define ACCESS_VIOLATION   0xC0000005u
 #define IN_PAGE_ERROR      0xC0000006u
-#define END_OF_FILE        0xC0000011u
 #define ILLEGAL            0xC000001Du
 #define INVALID_LOCK       0xC000001Eu
 #define ARRAY_BOUNDS       0xC000008Cu
@@ -277,7 +277,7 @@ static void page_fault(const struct ke_fault *fault, struct ke_exception_record 
                             : fault->end_of_file  ? IN_PAGE_ERROR
                                                   : ACCESS_VIOLATION;
     set_parameters(record, fault->end_of_file ? 3 : 2, fault->access, fault->address,
-                   fault->end_of_file ? END_OF_FILE : 0);
+                   fault->end_of_file ? mm_page_error(fault->address) : 0);
 }
 
 /* int 2Dh, the debugger's service: the service number is in eax. Windows steps over the byte that

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "loader/mm/region.h"
+#include "loader/mm/data_object.h"
 #include "loader/mm/reserve.h"
 #include "loader/mm/view.h"
 
@@ -22,38 +22,17 @@ static nt_status check_request(uint64_t base, uint64_t size, uint32_t type, uint
 {
     if (size == 0)
         return pe_fail(err, STATUS_INVALID_PARAMETER, "an allocation of 0 bytes");
-    if ((type & ~(uint32_t)ALLOC_TYPES) != 0 || !(type & (MEM_COMMIT | MEM_RESERVE)))
+    if (type != MEM_RESET &&
+        ((type & ~(uint32_t)ALLOC_TYPES) != 0 || !(type & (MEM_COMMIT | MEM_RESERVE))))
         return pe_fail(err, STATUS_INVALID_PARAMETER, "allocation type 0x%x is not supported",
                        type);
-    if (!mm_protect_valid(protect) || (protect & WRITECOPY))
-        return pe_fail(err, STATUS_INVALID_PAGE_PROTECTION,
-                       "0x%x is no page protection for private memory", protect);
+    if (!mm_protect_valid(protect))
+        return pe_fail(err, STATUS_INVALID_PAGE_PROTECTION, "0x%x is no page protection", protect);
     if (base == 0 ? size > MM_USER_END - MM_GRANULARITY : !mm_in_user_space(base, size))
         return pe_fail(err, base == 0 ? STATUS_NO_MEMORY : STATUS_INVALID_PARAMETER,
                        "0x%llx bytes at 0x%llx are not in user space", (unsigned long long)size,
                        (unsigned long long)base);
     return STATUS_SUCCESS;
-}
-
-static nt_status reserve(uint64_t limit, uint64_t *base, uint64_t size, struct pe_error *err)
-{
-    char conflict[512];
-    nt_status status;
-
-    if (*base == 0) {
-        status = mm_reserve_anywhere(size, limit, base);
-        if (!nt_ok(status))
-            return pe_fail(err, status, "no room for 0x%llx bytes", (unsigned long long)size);
-        return status;
-    }
-    if (limit != 0 && (*base >= limit || size > limit - *base))
-        return pe_fail(err, STATUS_INVALID_PARAMETER, "0x%llx lies above the limit 0x%llx",
-                       (unsigned long long)*base, (unsigned long long)limit);
-    status = mm_reserve_at(*base, size);
-    if (nt_ok(status))
-        return status;
-    mm_describe_conflict(*base, size, conflict, sizeof(conflict));
-    return pe_fail(err, status, "%s", conflict);
 }
 
 /* Commits pages of an allocation; pages that are committed keep their content. Lock held. */
@@ -66,19 +45,28 @@ static int commit(struct mm_range *range, uint64_t base, uint64_t size, uint32_t
     return 0;
 }
 
+static nt_status check_private(uint32_t protect, struct pe_error *err)
+{
+    if (!(protect & WRITECOPY))
+        return STATUS_SUCCESS;
+    return pe_fail(err, STATUS_INVALID_PAGE_PROTECTION,
+                   "0x%x is no page protection for private memory", protect);
+}
+
 static nt_status alloc_new(uint64_t limit, uint64_t *base, uint64_t *size, uint32_t type,
                            uint32_t protect, struct pe_error *err)
 {
     uint64_t at = mm_round_down(*base, MM_GRANULARITY);
     uint64_t bytes = mm_round_up(*base + *size, MM_PAGE) - at;
     struct mm_range *range = malloc(sizeof(*range));
-    nt_status status = STATUS_NO_MEMORY;
+    nt_status status = check_private(protect, err);
     int error = 0;
 
     if (range == NULL)
-        return pe_fail(err, status, "no memory for an allocation's record");
+        return pe_fail(err, STATUS_NO_MEMORY, "no memory for an allocation's record");
     *range = (struct mm_range){0};
-    status = reserve(limit, &at, bytes, err);
+    if (nt_ok(status))
+        status = mm_reserve(limit, &at, bytes, err);
     if (!nt_ok(status)) {
         free(range);
         return status;
@@ -102,28 +90,54 @@ static nt_status alloc_new(uint64_t limit, uint64_t *base, uint64_t *size, uint3
     return STATUS_SUCCESS;
 }
 
-static nt_status alloc_in_range(uint64_t *base, uint64_t *size, uint32_t protect,
+/* Lock held for writing. */
+static nt_status commit_private(uint64_t at, uint64_t bytes, uint32_t protect)
+{
+    struct mm_range *range = mm_ranges_find(at);
+    int error;
+
+    if (range == NULL || bytes > mm_range_end(range) - at)
+        return STATUS_CONFLICTING_ADDRESSES;
+    if (range->kind != MM_RANGE_PRIVATE)
+        return STATUS_ALREADY_COMMITTED;
+    if (protect & WRITECOPY)
+        return STATUS_INVALID_PAGE_PROTECTION;
+    error = commit(range, at, bytes, protect);
+    return error == 0 ? STATUS_SUCCESS : mm_status_of_errno(error);
+}
+
+/*
+ * The content of the pages is no longer wanted, and need not be dropped. As in Windows, it may be
+ * any part of one allocation or view.
+ */
+static nt_status reset(uint64_t at, uint64_t bytes)
+{
+    const struct mm_range *range = mm_ranges_find(at);
+
+    return range == NULL || bytes > mm_range_end(range) - at ? STATUS_CONFLICTING_ADDRESSES
+                                                             : STATUS_SUCCESS;
+}
+
+static nt_status alloc_in_range(uint64_t *base, uint64_t *size, uint32_t type, uint32_t protect,
                                 struct pe_error *err)
 {
     uint64_t at = mm_round_down(*base, MM_PAGE);
     uint64_t bytes = mm_round_up(*base + *size, MM_PAGE) - at;
-    struct mm_range *range;
-    nt_status status;
-    int error;
+    bool is_view = false;
+    nt_status status = STATUS_SUCCESS;
 
-    mm_ranges_write_lock();
-    range = mm_ranges_find(at);
-    if (range == NULL || bytes > mm_range_end(range) - at)
-        status = STATUS_CONFLICTING_ADDRESSES;
-    else if (range->kind != MM_RANGE_PRIVATE)
-        status = STATUS_ALREADY_COMMITTED;
-    else
-        status = (error = commit(range, at, bytes, protect)) == 0 ? STATUS_SUCCESS
-                                                                  : mm_status_of_errno(error);
-    mm_ranges_unlock();
+    if (type & MEM_COMMIT)
+        status = mm_data_commit(at, bytes, protect, &is_view, err);
+    if (!is_view) {
+        mm_ranges_write_lock();
+        status = type & MEM_COMMIT ? commit_private(at, bytes, protect) : reset(at, bytes);
+        mm_ranges_unlock();
+        if (!nt_ok(status))
+            pe_fail(err, status, "0x%llx bytes at 0x%llx cannot be committed: %s",
+                    (unsigned long long)bytes, (unsigned long long)at, nt_status_text(status));
+    }
     if (!nt_ok(status))
-        return pe_fail(err, status, "0x%llx bytes at 0x%llx cannot be committed",
-                       (unsigned long long)bytes, (unsigned long long)at);
+        return status;
     *base = at;
     *size = bytes;
     return STATUS_SUCCESS;
@@ -137,9 +151,9 @@ nt_status mm_alloc_below(uint64_t limit, uint64_t *base, uint64_t *size, uint32_
     if (!nt_ok(status))
         return status;
     /* Without an address, MEM_COMMIT alone reserves as well. */
-    if (*base == 0 || (type & MEM_RESERVE))
+    if ((*base == 0 && type != MEM_RESET) || (type & MEM_RESERVE))
         return alloc_new(limit, base, size, type, protect, err);
-    return alloc_in_range(base, size, protect, err);
+    return alloc_in_range(base, size, type, protect, err);
 }
 
 nt_status mm_alloc(uint64_t *base, uint64_t *size, uint32_t type, uint32_t protect,

@@ -72,30 +72,54 @@ struct mm_data_map {
  */
 nt_status mm_data_map(struct mm_data *data, const struct mm_data_map *how, uint64_t *base,
                       uint64_t *size, struct pe_error *err);
+
+struct mm_image_map {
+    uint64_t base;    /* 0 = where the image prefers, or elsewhere; otherwise exactly there */
+    uint64_t limit;   /* base 0: a view that moves ends at or below; 0 = no limit */
+    int shared_fd;    /* backing of the SHARED PE sections; -1 = map them private */
+    bool owns_shared; /* this process made that content: fixups are written there as well */
+    /* The view is gone (not called when mm_image_map() fails). May be NULL. */
+    void (*release)(void *user);
+    void *user;
+};
 /*
- * Mirrors MapViewOfFile of a SEC_IMAGE section: a sealed view that mm_unmap_view() ends, relocated
- * by nobody. STATUS_SUCCESS, STATUS_IMAGE_NOT_AT_BASE, or a failure. `base` 0 = where it prefers.
+ * Mirrors MapViewOfFile of a SEC_IMAGE section (facts 2.3): a sealed view that mm_unmap_view()
+ * ends. An image that has to move is relocated when it is DYNAMIC_BASE; otherwise its content stays
+ * as it is and the status is STATUS_IMAGE_NOT_AT_BASE, a success.
  */
-nt_status mm_image_map(struct mm_section *section, uint64_t wanted, uint64_t *base, uint64_t *size,
-                       struct pe_error *err);
+nt_status mm_image_map(struct mm_section *section, const struct mm_image_map *how, uint64_t *base,
+                       uint64_t *size, struct pe_error *err);
 /*
  * Mirrors NtUnmapViewOfSection: any address inside a view of mm_data_map() or mm_image_map().
- * STATUS_NOT_MAPPED_VIEW for any other. What was written is in the file afterwards.
+ * STATUS_NOT_MAPPED_VIEW for any other, STATUS_NOT_SUPPORTED for the view of a module that the
+ * loader has mapped. What was written is in the file afterwards.
  */
 nt_status mm_unmap_view(uint64_t address, struct pe_error *err);
 /*
  * Mirrors FlushViewOfFile: writes the dirty pages of [address, address + *size), *size 0 = to the
- * end of the view, and says what range it was. STATUS_NOT_MAPPED_VIEW, STATUS_INVALID_PARAMETER.
+ * end of the view, and says what range it was. Nothing is written for a view of the paging file or
+ * of an image. STATUS_NOT_MAPPED_VIEW, STATUS_INVALID_PARAMETER.
  */
 nt_status mm_flush_view(uint64_t *address, uint64_t *size, struct pe_error *err);
 
 /*
  * Opens the page at `address` when it belongs to a SEC_RESERVE view and was committed elsewhere;
- * true = the access can be tried again. For the fault handler: async-signal-safe.
+ * true = the access can be tried again. `access` as in ExceptionInformation[0] of an access
+ * violation: 0 read, 1 write, 8 execute. For the fault handler: async-signal-safe.
  */
-bool mm_commit_fault(uint64_t address);
-/* The same for all pages of a buffer that the kernel has just refused (EFAULT). */
+bool mm_commit_fault(uint64_t address, uint32_t access);
+/*
+ * The same for all pages of a buffer that the kernel has just refused (EFAULT): true = a page of it
+ * has been opened, so the system call is worth another try.
+ */
 bool mm_commit_refresh(uint64_t address, uint64_t size);
+
+/*
+ * Why a page of a mapped file could not be had (SIGBUS), the third parameter of an in-page error:
+ * STATUS_END_OF_FILE behind the end of a file that was cut off, STATUS_DISK_FULL for a page that
+ * the file has no disk space for. Async-signal-safe.
+ */
+nt_status mm_page_error(uint64_t address);
 
 /*
  * Shared memory of peldr itself (object records), which is no region of the image's world: mapped

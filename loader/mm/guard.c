@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "loader/mm/region.h"
 #include "loader/mm/view_object.h"
 
 /* Of a fault handler: its own thread may hold the lock, others will let go of it. */
@@ -18,7 +17,9 @@ bool mm_is_allocation(uint64_t address)
         if (!mm_ranges_try_read_lock())
             continue;
         const struct mm_range *range = mm_ranges_find(address);
-        bool found = range != NULL && range->kind == MM_RANGE_PRIVATE;
+        bool found =
+            range != NULL && (range->kind == MM_RANGE_PRIVATE || range->kind == MM_RANGE_DATA ||
+                              (range->view != NULL && range->view->unmappable));
         mm_ranges_unlock();
         return found;
     }

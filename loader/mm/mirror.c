@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "loader/mm/data.h"
 #include "loader/mm/region.h"
 #include "loader/mm/reserve.h"
 #include "loader/mm/view.h"
@@ -35,46 +36,46 @@ static nt_status record(uint64_t base, uint64_t size, uint32_t protect)
 }
 
 /* Maps both ends; [base, base+size) is reserved. */
-static void *map_ends(uint64_t base, uint64_t size, bool readable)
+static nt_status map_ends(uint64_t base, uint64_t size, bool readable, void **writable,
+                          struct pe_error *err)
 {
-    int fd = memfd_create("peldr:mirror", MFD_CLOEXEC);
-    void *ends = MAP_FAILED;
+    nt_status status;
+    int fd;
 
-    if (fd < 0)
-        return MAP_FAILED;
-    if (ftruncate(fd, (off_t)size) == 0)
-        ends = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    if (ends != MAP_FAILED && mmap(mm_ptr(base), (size_t)size, readable ? PROT_READ : PROT_NONE,
-                                   MAP_FIXED | MAP_SHARED, fd, 0) == MAP_FAILED) {
-        munmap(ends, (size_t)size);
-        ends = MAP_FAILED;
+    status = mm_host_memory("peldr:mirror", size, true, &fd, err);
+    if (!nt_ok(status))
+        return status;
+    status = mm_host_map(fd, 0, size, writable, err);
+    if (nt_ok(status) && mmap(mm_ptr(base), (size_t)size, readable ? PROT_READ : PROT_NONE,
+                              MAP_FIXED | MAP_SHARED, fd, 0) == MAP_FAILED) {
+        status = pe_fail(err, mm_status_of_errno(errno), "cannot map 0x%llx bytes at 0x%llx",
+                         (unsigned long long)size, (unsigned long long)base);
+        mm_host_unmap(*writable, size);
     }
     close(fd);
-    return ends;
+    return status;
 }
 
 nt_status mm_map_mirror(uint64_t read_address, uint64_t size, bool readable, void **write_address,
                         struct pe_error *err)
 {
     uint64_t bytes = mm_round_up(size, MM_PAGE);
-    char conflict[512];
-    nt_status status = mm_reserve_at(read_address, bytes);
     void *writable;
+    nt_status status = mm_reserve(0, &read_address, bytes, err);
 
-    if (!nt_ok(status)) {
-        mm_describe_conflict(read_address, bytes, conflict, sizeof(conflict));
-        return pe_fail(err, status, "%s", conflict);
+    if (!nt_ok(status))
+        return status;
+    status = map_ends(read_address, bytes, readable, &writable, err);
+    if (nt_ok(status)) {
+        status = record(read_address, bytes, readable ? PAGE_READONLY : PAGE_NOACCESS);
+        if (!nt_ok(status)) {
+            pe_fail(err, status, "no memory for the mirror's record");
+            mm_host_unmap(writable, bytes);
+        }
     }
-    writable = map_ends(read_address, bytes, readable);
-    status = writable == MAP_FAILED
-                 ? mm_status_of_errno(errno)
-                 : record(read_address, bytes, readable ? PAGE_READONLY : PAGE_NOACCESS);
     if (!nt_ok(status)) {
-        if (writable != MAP_FAILED)
-            munmap(writable, (size_t)bytes);
         mm_unreserve(read_address, bytes);
-        return pe_fail(err, status, "cannot map 0x%llx bytes at 0x%llx", (unsigned long long)bytes,
-                       (unsigned long long)read_address);
+        return status;
     }
     *write_address = writable;
     return STATUS_SUCCESS;

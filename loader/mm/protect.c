@@ -13,20 +13,28 @@
 
 #define MODIFIERS (PAGE_GUARD | PAGE_NOCACHE | PAGE_WRITECOMBINE)
 
+/* What a data section or a view of one has to grant. */
+enum { CAN_READ = 1, CAN_WRITE = 2, CAN_EXECUTE = 4, CAN_COPY = 8 };
+#define CAN_ALL (CAN_READ | CAN_WRITE | CAN_EXECUTE | CAN_COPY)
+
 /* One row a base protection, in the order of their bits. */
 static const struct {
     int prot;
+    /* Windows counts the right to copy only where code is executable: PAGE_WRITECOPY takes no more
+     * than reading, PAGE_EXECUTE_WRITECOPY more than PAGE_EXECUTE_READ grants. */
+    unsigned can;
     uint32_t after_write; /* of the page's private copy */
     uint32_t for_image;   /* what VirtualProtect stores for a private image page */
 } table[8] = {
-    {PROT_NONE, PAGE_NOACCESS, PAGE_NOACCESS},
-    {PROT_READ, PAGE_READONLY, PAGE_READONLY},
-    {PROT_READ | PROT_WRITE, PAGE_READWRITE, PAGE_WRITECOPY},
-    {PROT_READ | PROT_WRITE, PAGE_READWRITE, PAGE_WRITECOPY},
-    {PROT_READ | PROT_EXEC, PAGE_EXECUTE, PAGE_EXECUTE},
-    {PROT_READ | PROT_EXEC, PAGE_EXECUTE_READ, PAGE_EXECUTE_READ},
-    {PROT_READ | PROT_WRITE | PROT_EXEC, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_WRITECOPY},
-    {PROT_READ | PROT_WRITE | PROT_EXEC, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_WRITECOPY},
+    {PROT_NONE, 0, PAGE_NOACCESS, PAGE_NOACCESS},
+    {PROT_READ, CAN_READ, PAGE_READONLY, PAGE_READONLY},
+    {PROT_READ | PROT_WRITE, CAN_READ | CAN_WRITE, PAGE_READWRITE, PAGE_WRITECOPY},
+    {PROT_READ | PROT_WRITE, CAN_READ, PAGE_READWRITE, PAGE_WRITECOPY},
+    {PROT_READ | PROT_EXEC, CAN_READ | CAN_EXECUTE, PAGE_EXECUTE, PAGE_EXECUTE},
+    {PROT_READ | PROT_EXEC, CAN_READ | CAN_EXECUTE, PAGE_EXECUTE_READ, PAGE_EXECUTE_READ},
+    {PROT_READ | PROT_WRITE | PROT_EXEC, CAN_ALL, PAGE_EXECUTE_READWRITE, PAGE_EXECUTE_WRITECOPY},
+    {PROT_READ | PROT_WRITE | PROT_EXEC, CAN_READ | CAN_EXECUTE | CAN_COPY, PAGE_EXECUTE_READWRITE,
+     PAGE_EXECUTE_WRITECOPY},
 };
 
 static const char *const names[4][8] = {
@@ -103,6 +111,23 @@ uint32_t mm_protect_for_image(uint32_t protect)
     int index = base_index(protect);
 
     return index < 0 ? protect : table[index].for_image | (protect & MODIFIERS);
+}
+
+bool mm_protect_allows_view(uint32_t section, uint32_t view)
+{
+    int has = base_index(section), wants = base_index(view);
+
+    /* Who may read may have a copy. */
+    return has >= 0 && wants >= 0 &&
+           (table[wants].can & ~((unsigned)CAN_COPY | table[has].can)) == 0;
+}
+
+bool mm_protect_allows_page(uint32_t view, uint32_t page)
+{
+    int has = base_index(view), wants = base_index(page);
+
+    /* A view without access keeps none; any other may give all of it up. */
+    return has >= 0 && wants >= 0 && (table[wants].can & ~table[has].can) == 0;
 }
 
 const char *mm_protect_name(uint32_t protect)

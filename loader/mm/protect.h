@@ -49,6 +49,10 @@ bool mm_protect_valid(uint32_t protect);
 uint32_t mm_protect_after_write(uint32_t protect);
 /* What VirtualProtect stores for a private image page: READWRITE -> WRITECOPY ... (facts 1.4). */
 uint32_t mm_protect_for_image(uint32_t protect);
+/* May a section that was created with `section` be mapped with `view`? (facts 4.2) */
+bool mm_protect_allows_view(uint32_t section, uint32_t view);
+/* May a page of a view with `view` get `page` from VirtualProtect? (facts 4.4) */
+bool mm_protect_allows_page(uint32_t view, uint32_t page);
 /* "PAGE_EXECUTE_READ", "PAGE_READWRITE | PAGE_GUARD", "0" ...: a static string. */
 const char *mm_protect_name(uint32_t protect);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "loader/mm/data_object.h"
 #include "loader/mm/maps.h"
 #include "loader/mm/pagemap.h"
 #include "loader/mm/view_object.h"
@@ -19,35 +20,40 @@ static bool is_writecopy(uint32_t protect)
     return (protect & (PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY)) != 0;
 }
 
+static uint8_t page_attr(const struct mm_range *range, uint64_t page)
+{
+    return range->data != NULL ? mm_data_view_attr(range->data, page) : range->attr[page];
+}
+
 /* The protection as VirtualQuery reports it. `*written`: the page is a private copy. */
 static uint32_t page_protect(const struct mm_range *range, uint64_t page,
                              struct mm_pagemap *pagemap, bool *written)
 {
-    uint8_t attr = range->attr[page];
+    bool is_view = range->view != NULL || range->data != NULL;
+    uint8_t attr = page_attr(range, page);
     uint32_t protect = mm_attr_protect(attr);
 
-    *written = range->kind == MM_RANGE_VIEW && (attr & MM_ATTR_COMMITTED) &&
-               !(attr & MM_ATTR_SHARED) &&
+    *written = is_view && (attr & MM_ATTR_COMMITTED) && !(attr & MM_ATTR_SHARED) &&
                mm_pagemap_private(pagemap, range->base + page * MM_PAGE);
     return *written && is_writecopy(protect) ? mm_protect_after_write(protect) : protect;
 }
 
 /*
  * Extends the region over the pages before `end` that answer alike, counting private copies. Pages
- * that are shared with other processes are kept apart from those that are not.
+ * of an image that are shared with other processes are kept apart from those that are not.
  */
 static uint64_t extend(const struct mm_range *range, uint64_t page, uint64_t end,
                        struct mm_region *out)
 {
     struct mm_pagemap pagemap;
     uint64_t first = page;
-    uint8_t shared = range->attr[page] & MM_ATTR_SHARED;
+    uint8_t apart = range->view != NULL ? MM_ATTR_SHARED : 0, shared = range->attr[page] & apart;
     bool written;
 
     mm_pagemap_init(&pagemap);
     out->protect = page_protect(range, page, &pagemap, &written);
     for (; page < end; page++) {
-        if ((range->attr[page] & MM_ATTR_SHARED) != shared ||
+        if ((range->attr[page] & apart) != shared ||
             page_protect(range, page, &pagemap, &written) != out->protect)
             break;
         out->pages_private += written;
@@ -78,6 +84,29 @@ static void describe_view(const struct mm_range *range, uint64_t page, struct mm
     out->backing = view_backing(range, page, out);
 }
 
+static enum mm_backing data_backing(const struct mm_range *range, const struct mm_region *region)
+{
+    if (region->state != MEM_COMMIT)
+        return MM_BACKING_NONE;
+    if (region->pages_private == region->size / MM_PAGE)
+        return MM_BACKING_PAGING_FILE;
+    return range->data->data->source.paging_file ? MM_BACKING_SHARED_SECTION : MM_BACKING_DATA_FILE;
+}
+
+static uint32_t type_of(const struct mm_range *range)
+{
+    return range->view != NULL ? MEM_IMAGE : range->data != NULL ? MEM_MAPPED : MEM_PRIVATE;
+}
+
+/* How much of a committed region is a copy of this process's own and how much is not. */
+static void count_pages(struct mm_region *region)
+{
+    if (region->state != MEM_COMMIT)
+        return;
+    region->pages_committed = region->size / MM_PAGE;
+    region->pages_shared = region->pages_committed - region->pages_private;
+}
+
 /* The region at `page` that ends at page `end` at the latest. Lock held. */
 static void describe_range(const struct mm_range *range, uint64_t page, uint64_t end,
                            struct mm_region *out)
@@ -88,16 +117,19 @@ static void describe_range(const struct mm_range *range, uint64_t page, uint64_t
         .allocation_protect = range->allocation_protect,
         .initial_protect = range->allocation_protect,
         .pe_section = -1,
-        .state = range->attr[page] & MM_ATTR_COMMITTED ? MEM_COMMIT : MEM_RESERVE,
-        .type = range->kind == MM_RANGE_VIEW ? MEM_IMAGE : MEM_PRIVATE,
+        .state = page_attr(range, page) & MM_ATTR_COMMITTED ? MEM_COMMIT : MEM_RESERVE,
+        .type = type_of(range),
     };
     out->size = extend(range, page, end, out) * MM_PAGE;
-    if (range->kind == MM_RANGE_VIEW) {
+    if (range->view != NULL) {
         describe_view(range, page, out);
+    } else if (range->data != NULL) {
+        out->backing = data_backing(range, out);
     } else if (out->state == MEM_COMMIT) {
         out->backing = MM_BACKING_PAGING_FILE;
         out->pages_private = out->size / MM_PAGE;
     }
+    count_pages(out);
 }
 
 /* Where the PE section, the headers or the gap that holds `rva` ends. */
@@ -165,8 +197,8 @@ static void split_written(const struct mm_map_entry *entry, struct mm_region *ou
 }
 
 /* A host mapping; `allocation` is where the mappings of the same file around it begin. */
-static void describe_host(const struct mm_map_entry *entry, uint64_t allocation, uint64_t at,
-                          struct mm_region *out)
+static void describe_mapping(const struct mm_map_entry *entry, uint64_t allocation, uint64_t at,
+                             struct mm_region *out)
 {
     uint32_t protect = host_protect(entry);
     bool reserved = entry->inode == 0 && entry->prot == PROT_NONE;
@@ -192,6 +224,13 @@ static void describe_host(const struct mm_map_entry *entry, uint64_t allocation,
     out->backing = entry->inode != 0 ? MM_BACKING_DATA_FILE : MM_BACKING_SHARED_SECTION;
     if (is_writecopy(protect))
         split_written(entry, out);
+}
+
+static void describe_host(const struct mm_map_entry *entry, uint64_t allocation, uint64_t at,
+                          struct mm_region *out)
+{
+    describe_mapping(entry, allocation, at, out);
+    count_pages(out);
 }
 
 static void describe_free(uint64_t at, uint64_t end, struct mm_region *out)

@@ -7,36 +7,58 @@
 #include "loader/mm/region.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
 static pthread_rwlock_t lock = PTHREAD_RWLOCK_INITIALIZER;
 static struct mm_range **ranges;
 static size_t range_count, range_room;
+/* How often this thread has the lock, or is about to: a signal handler may have tried it as well.
+ */
+static __thread volatile unsigned held __attribute__((tls_model("initial-exec")));
 
 void mm_ranges_read_lock(void)
 {
+    held++;
     pthread_rwlock_rdlock(&lock);
 }
 
 void mm_ranges_write_lock(void)
 {
+    held++;
     pthread_rwlock_wrlock(&lock);
 }
 
 bool mm_ranges_try_read_lock(void)
 {
-    return pthread_rwlock_tryrdlock(&lock) == 0;
+    bool done = pthread_rwlock_tryrdlock(&lock) == 0;
+
+    held += done;
+    return done;
 }
 
 bool mm_ranges_try_write_lock(void)
 {
-    return pthread_rwlock_trywrlock(&lock) == 0;
+    bool done = pthread_rwlock_trywrlock(&lock) == 0;
+
+    held += done;
+    return done;
+}
+
+bool mm_ranges_write_lock_in_fault(void)
+{
+    if (held != 0)
+        return false;
+    while (!mm_ranges_try_write_lock())
+        sched_yield();
+    return true;
 }
 
 void mm_ranges_unlock(void)
 {
     pthread_rwlock_unlock(&lock);
+    held--;
 }
 
 /* Index of the first range that ends above `address`. */

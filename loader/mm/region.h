@@ -11,9 +11,11 @@
 #include "loader/mm/pages.h"
 
 struct mm_view;
+struct mm_data_view;
 
 enum mm_range_kind {
-    MM_RANGE_VIEW,    /* of an image section object */
+    MM_RANGE_IMAGE,   /* a view of an image section object */
+    MM_RANGE_DATA,    /* a view of a data file or of the paging file */
     MM_RANGE_PRIVATE, /* VirtualAlloc */
     MM_RANGE_MIRROR,  /* the fixed, read-only end of mm_map_mirror() */
 };
@@ -22,14 +24,20 @@ struct mm_range {
     uint64_t base, size; /* pages */
     enum mm_range_kind kind;
     uint32_t allocation_protect;
-    uint8_t *attr;        /* size / MM_PAGE bytes */
-    struct mm_view *view; /* MM_RANGE_VIEW */
+    uint8_t *attr;             /* size / MM_PAGE bytes */
+    struct mm_view *view;      /* MM_RANGE_IMAGE */
+    struct mm_data_view *data; /* MM_RANGE_DATA */
 };
 
 void mm_ranges_read_lock(void);
 void mm_ranges_write_lock(void);
 bool mm_ranges_try_read_lock(void);
 bool mm_ranges_try_write_lock(void);
+/*
+ * For a fault handler: waits for whoever has the lock, and is false when that is this very thread,
+ * which was interrupted with it.
+ */
+bool mm_ranges_write_lock_in_fault(void);
 void mm_ranges_unlock(void);
 
 /* The caller holds the lock for the following five; insert and remove need it for writing. */
@@ -45,6 +53,9 @@ uint64_t mm_ranges_end_before(uint64_t address);
 /* Fills a record and gives it zeroed attributes; false = no memory. It is not in the list yet. */
 bool mm_range_init(struct mm_range *range, enum mm_range_kind kind, uint64_t base, uint64_t size,
                    uint32_t allocation_protect);
+
+/* Name of the file or object behind a range; "" = it has none. Lock held (name.c). */
+const char *mm_range_name(const struct mm_range *range);
 
 struct mm_region;
 /* mm_query() that looks no further than `limit`, a page boundary above `address` (query.c). */

@@ -15,8 +15,6 @@
 
 #include "loader/mm/maps.h"
 #include "loader/mm/region.h"
-#include "loader/mm/section_object.h"
-#include "loader/mm/view.h"
 
 /* Room that the main thread's stack keeps to grow into. */
 #define STACK_ROOM 0x4000000u
@@ -128,6 +126,16 @@ nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, uint64_t *base)
     return STATUS_NO_MEMORY;
 }
 
+static const char *describe_kind(const struct mm_range *range)
+{
+    const char *name = mm_range_name(range);
+
+    if (name[0] != '\0')
+        return name;
+    return range->kind == MM_RANGE_DATA ? "a view of the paging file"
+                                        : "memory that was allocated with VirtualAlloc";
+}
+
 /* Names the own range in [base, end); false when there is none. */
 static bool describe_range(uint64_t base, uint64_t end, char *out, size_t out_size)
 {
@@ -139,9 +147,7 @@ static bool describe_range(uint64_t base, uint64_t end, char *out, size_t out_si
         range = NULL;
     if (range != NULL)
         snprintf(out, out_size, "0x%llx-0x%llx is taken by %s", (unsigned long long)range->base,
-                 (unsigned long long)mm_range_end(range) - 1,
-                 range->view != NULL ? mm_section_name(mm_view_section(range->view))
-                                     : "memory that was allocated with VirtualAlloc");
+                 (unsigned long long)mm_range_end(range) - 1, describe_kind(range));
     mm_ranges_unlock();
     return range != NULL;
 }
@@ -177,4 +183,25 @@ void mm_describe_conflict(uint64_t base, uint64_t size, char *out, size_t out_si
         return;
     snprintf(out, out_size, "0x%llx-0x%llx cannot be mapped in this process",
              (unsigned long long)base, (unsigned long long)end - 1);
+}
+
+nt_status mm_reserve(uint64_t limit, uint64_t *base, uint64_t size, struct pe_error *err)
+{
+    char conflict[512];
+    nt_status status;
+
+    if (*base == 0) {
+        status = mm_reserve_anywhere(size, limit, base);
+        if (!nt_ok(status))
+            return pe_fail(err, status, "no room for 0x%llx bytes", (unsigned long long)size);
+        return status;
+    }
+    if (limit != 0 && (*base >= limit || size > limit - *base))
+        return pe_fail(err, STATUS_INVALID_PARAMETER, "0x%llx lies above the limit 0x%llx",
+                       (unsigned long long)*base, (unsigned long long)limit);
+    status = mm_reserve_at(*base, size);
+    if (nt_ok(status))
+        return status;
+    mm_describe_conflict(*base, size, conflict, sizeof(conflict));
+    return pe_fail(err, status, "%s", conflict);
 }

@@ -14,6 +14,11 @@
 nt_status mm_reserve_at(uint64_t base, uint64_t size);
 /* Reserves `size` bytes that end at or below `limit` (0 = anywhere). */
 nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, uint64_t *base);
+/*
+ * One of the two: `*base` 0 = anywhere, otherwise exactly there; the range ends at or below `limit`
+ * (0 = none). A failure says what holds the range.
+ */
+nt_status mm_reserve(uint64_t limit, uint64_t *base, uint64_t size, struct pe_error *err);
 /* Gives a range back, with whatever was mapped over it. */
 void mm_unreserve(uint64_t base, uint64_t size);
 /* A clause that says what holds [base, base+size): "0x400000-0x41ffff is taken by /usr/bin/host".

@@ -22,7 +22,8 @@ struct mm_map_options {
     uint64_t base; /* wanted base; 0 = the preferred base of the image */
     bool exact;    /* fail with STATUS_CONFLICTING_ADDRESSES rather than map elsewhere */
     int shared_fd; /* backing of the SHARED extents; -1 = map them private (counts as no sharing) */
-    bool below_4gib; /* when it has to move: stay below 4 GiB (PE32 images) */
+    uint64_t limit;  /* when it has to move: the view ends at or below; 0 = no limit */
+    bool below_4gib; /* likewise: stay below 4 GiB (PE32 images) */
     bool below_2gib; /* likewise below 2 GiB */
 };
 
@@ -85,7 +86,9 @@ struct mm_region {
     uint32_t initial_protect; /* of an image page as the PE section says; else allocation_protect */
     int32_t pe_section;       /* images: index, -1 = headers or none */
     enum mm_backing backing;
-    uint64_t pages_private; /* pages of this region that this process has a private copy of */
+    uint64_t pages_private;   /* pages of this region that this process has a private copy of */
+    uint64_t pages_shared;    /* pages that whoever maps the same section has as well */
+    uint64_t pages_committed; /* both together; 0 unless MEM_COMMIT */
 };
 
 /*
@@ -95,6 +98,11 @@ struct mm_region {
  */
 nt_status mm_query(uint64_t address, struct mm_region *out);
 /*
+ * The file or the name behind the memory at `address`, as who mapped it gave it ("" = paging file);
+ * cut when longer than `size`. False when there is none: private and free memory.
+ */
+bool mm_region_name(uint64_t address, char *out, size_t size);
+/*
  * The same for one view, region by region, split also where the PE section changes. `*cursor`
  * starts at 0 and is an RVA; false at the end.
  */
@@ -103,7 +111,13 @@ bool mm_view_next_region(const struct mm_view *view, uint32_t *cursor, struct mm
 /* ---- private memory (VirtualAlloc family) -----------------------------------------------------
  */
 
-/* Mirrors VirtualAlloc: type MEM_RESERVE and/or MEM_COMMIT (facts 4.5). `*base` 0 = anywhere. */
+/*
+ * Mirrors VirtualAlloc: type MEM_RESERVE and/or MEM_COMMIT (facts 4.5), or MEM_RESET. `*base` 0 =
+ * anywhere. MEM_COMMIT in a view of a SEC_RESERVE section commits pages of the section, for every
+ * process (facts 4.4): STATUS_COMMITMENT_LIMIT when there is no space for them; in a view of the
+ * paging file STATUS_SECTION_PROTECTION when the view does not allow `protect`;
+ * STATUS_ALREADY_COMMITTED in any other view.
+ */
 nt_status mm_alloc(uint64_t *base, uint64_t *size, uint32_t type, uint32_t protect,
                    struct pe_error *err);
 /* The same with the address below `limit` (0 = none): TEBs, i386 images' helpers. */
@@ -128,8 +142,8 @@ nt_status mm_map_mirror(uint64_t read_address, uint64_t size, bool readable, voi
 /* ---- faults ------------------------------------------------------------------------------------
  */
 
-/* Whether `address` lies in a private allocation (mm_alloc). Async-signal-safe; false if the thread
- * was inside mm. */
+/* Whether `address` lies in memory that an image got by a call: a private allocation (mm_alloc), a
+ * view (mm_data_map, mm_image_map). Async-signal-safe; false if the thread was inside mm. */
 bool mm_is_allocation(uint64_t address);
 /* An access to a page of PAGE_GUARD: it loses the modifier. False: the page has none. */
 bool mm_guard_consume(uint64_t address);

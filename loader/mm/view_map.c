@@ -39,6 +39,8 @@ static nt_status reserve_elsewhere(const struct mm_section *section,
     const struct pe_headers *h = mm_section_headers(section);
     uint64_t limit = options->below_2gib ? 0x80000000u : options->below_4gib ? 0x100000000u : 0;
 
+    if (options->limit != 0 && (limit == 0 || limit > options->limit))
+        limit = options->limit;
     *base = MUST_MOVE_BASE;
     if (must_move && !h->pe32_plus && !(h->characteristics & IMAGE_FILE_DLL) &&
         mm_reserve_at(*base, section->size) == STATUS_SUCCESS)
@@ -229,7 +231,7 @@ nt_status mm_view_map(struct mm_section *section, const struct mm_map_options *o
         return status;
     view = calloc(1, sizeof(*view));
     if (view == NULL ||
-        !mm_range_init(&view->range, MM_RANGE_VIEW, base, section->size, PAGE_EXECUTE_WRITECOPY)) {
+        !mm_range_init(&view->range, MM_RANGE_IMAGE, base, section->size, PAGE_EXECUTE_WRITECOPY)) {
         free(view);
         mm_unreserve(base, section->size);
         return pe_fail(err, STATUS_NO_MEMORY, "%s: no memory for the view", section->name);
@@ -253,7 +255,14 @@ void mm_view_unmap(struct mm_view *view)
     mm_ranges_write_lock();
     mm_ranges_remove(&view->range);
     mm_ranges_unlock();
+    mm_view_end(view);
+}
+
+void mm_view_end(struct mm_view *view)
+{
     mm_unreserve(view->range.base, view->range.size);
+    if (view->release != NULL)
+        view->release(view->user);
     mm_section_unref(view->section);
     free(view->range.attr);
     free(view);

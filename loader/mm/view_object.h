@@ -12,9 +12,14 @@ struct mm_view {
     struct mm_range range; /* its attributes and `open` are guarded by the region lock */
     struct mm_section *section;
     struct pe_image image;
+    bool unmappable; /* by mm_unmap_view(), which then calls `release` if there is one */
+    void (*release)(void *user);
+    void *user;
     bool open; /* host pages are readable and writable, whatever their attributes say */
 };
 
+/* A view that has left the list of ranges: unmaps and frees it. */
+void mm_view_end(struct mm_view *view);
 /* True when a page of [rva, rva+len) has one of the attribute `bits`; takes the region lock. */
 bool mm_view_has_attr(const struct mm_view *view, uint32_t rva, uint32_t len, uint8_t bits);
 /* How many of the `len` bytes at `rva` may be read now: pe_image.readable of the view's image. */

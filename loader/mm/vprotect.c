@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "loader/mm/data_object.h"
 #include "loader/mm/view_object.h"
 
 #define WRITECOPY (PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY)
@@ -20,6 +21,8 @@ static nt_status check_kind(const struct mm_range *range, uint64_t page, uint64_
     if (range->kind == MM_RANGE_MIRROR)
         return protect & (PAGE_NOACCESS | PAGE_READONLY) ? STATUS_SUCCESS
                                                          : STATUS_SECTION_PROTECTION;
+    if (range->kind == MM_RANGE_DATA)
+        return mm_data_view_check(range->data, protect);
     if (range->kind == MM_RANGE_PRIVATE)
         return protect & WRITECOPY ? STATUS_INVALID_PAGE_PROTECTION : STATUS_SUCCESS;
     /* A page that is mapped shared cannot turn private under the image's feet. */
@@ -40,7 +43,7 @@ static nt_status check_committed(const struct mm_range *range, uint64_t page, ui
 static void store(struct mm_range *range, uint64_t page, uint64_t end, uint32_t protect)
 {
     uint32_t private_protect =
-        range->kind == MM_RANGE_VIEW ? mm_protect_for_image(protect) : protect;
+        range->kind == MM_RANGE_IMAGE ? mm_protect_for_image(protect) : protect;
 
     for (; page < end; page++) {
         uint8_t shared = range->attr[page] & MM_ATTR_SHARED;
@@ -57,26 +60,37 @@ static void restore(const struct mm_range *range, uint64_t page, uint64_t end)
                  mm_attr_prot(range->attr[page]));
 }
 
+static nt_status set_pages(struct mm_range *range, uint64_t page, uint64_t end, uint32_t protect)
+{
+    if (range->kind == MM_RANGE_DATA)
+        return mm_data_view_protect(range->data, page, end, protect);
+    /* An open view gets its protections when it is sealed. */
+    if (!(range->view != NULL && range->view->open) &&
+        mprotect(mm_ptr(range->base + page * MM_PAGE), (size_t)((end - page) * MM_PAGE),
+                 mm_prot_of_protect(protect)) != 0)
+        return mm_status_of_errno(errno);
+    store(range, page, end, protect);
+    return STATUS_SUCCESS;
+}
+
 /* Lock held for writing; [base, base+size) are pages of `range`. */
 static nt_status protect_range(struct mm_range *range, uint64_t base, uint64_t size,
                                uint32_t protect)
 {
     uint64_t page = mm_range_page(range, base), end = page + size / MM_PAGE;
     nt_status status = check_kind(range, page, end, protect);
+    bool opened;
 
+    if (nt_ok(status) && range->kind == MM_RANGE_DATA)
+        status = mm_data_view_refresh(range->data, page, end, &opened);
     if (nt_ok(status))
         status = check_committed(range, page, end);
     if (!nt_ok(status))
         return status;
-    /* An open view gets its protections when it is sealed. */
-    if (!(range->view != NULL && range->view->open) &&
-        mprotect(mm_ptr(base), (size_t)size, mm_prot_of_protect(protect)) != 0) {
-        status = mm_status_of_errno(errno);
+    status = set_pages(range, page, end, protect);
+    if (!nt_ok(status))
         restore(range, page, end);
-        return status;
-    }
-    store(range, page, end, protect);
-    return STATUS_SUCCESS;
+    return status;
 }
 
 static nt_status protect_host(uint64_t base, uint64_t size, uint32_t protect)
