@@ -225,11 +225,25 @@ else
     $triple-w64-mingw32-windres "$src/resource/resource.rc" "$work/resource.o"
     $gcc -s -shared -nostdlib -Wl,--entry,0 -o "$out/resource.dll" "$work/resource.o"
     $gcc -s -O1 -Wall -Wextra -o "$out/hello.exe" "$src/hello/hello_crt.c"
+
+    # Programs against <windows.h>, with the C runtime; console.h says what they share.
+    program() { # NAME SOURCE LIBS
+        $gcc -s -O1 -Wall -Wextra -Wno-unused-parameter -Wno-attributes -I"$src" \
+            -o "$out/$1.exe" "$src/$2" $3
+    }
+    for name in reverse mmfshare sparse instances staticdata linkedlist savechanges handles mapwalk; do
+        program $name $name/$name.c ''
+    done
 fi
 
 # What the cases of each program print on Windows: tests/unit/test_sample_exceptions.c.
 for expect in "$src"/*/*.expect.txt; do
     [ -e "$out/$(basename "${expect%.expect.txt}").exe" ] && cp "$expect" "$out"
+done
+
+# What programs print on Windows that need no arguments: tests/unit/test_sample_mapping.c.
+for output in "$src"/*/*.output.txt; do
+    [ -e "$out/$(basename "${output%.output.txt}").exe" ] && cp "$output" "$out"
 done
 
 # The golden outcomes of `peldr test` go beside their images: for all sets, or one toolchain's.
