@@ -3,7 +3,7 @@
  *
  * Two bytes of each file carry locks (filelock.h). OPENING is a mutex around opening and closing.
  * ALIVE is held shared by every user: who can get it exclusively is alone. So the opener who is
- * alone starts the content afresh, whatever a killed process left, and the closer who is alone
+ * alone begins with a fresh file, whatever a killed process left, and the closer who is alone
  * removes the file. A file may be removed between an opener's open() and its lock; it then sees
  * that the name no longer leads to its file, and tries again.
  */
@@ -168,6 +168,20 @@ static nt_status join(const struct ob_backing *backing, const struct ob_backing_
                    (unsigned long long)st.st_size, (unsigned long long)how->size);
 }
 
+/*
+ * What a killed process left may still be mapped by one that has views but no handle: a fresh
+ * object gets a fresh file. OPENING and ALIVE are held exclusively.
+ */
+static bool give_up_old(const struct ob_backing *backing, const struct ob_backing_how *how)
+{
+    struct stat st;
+    if (how->existing || fstat(backing->fd, &st) != 0 || st.st_size == 0)
+        return false;
+    remove_file(backing);
+    ob_unlock_alive(backing->fd);
+    return true;
+}
+
 /* One attempt; `*stale` when the file was removed under our feet. */
 static nt_status attempt(struct ob_backing *backing, const struct ob_backing_how *how,
                          bool *created, bool *stale, struct pe_error *err)
@@ -180,8 +194,10 @@ static nt_status attempt(struct ob_backing *backing, const struct ob_backing_how
     *stale = !is_current(backing);
     if (!*stale) {
         *created = ob_lock_alone(backing->fd);
-        status = *created ? start_afresh(backing, how, err) : join(backing, how, err);
+        *stale = *created && give_up_old(backing, how);
     }
+    if (!*stale)
+        status = *created ? start_afresh(backing, how, err) : join(backing, how, err);
     ob_unlock_opening(backing->fd);
     return status;
 }
