@@ -65,6 +65,7 @@ typedef uint32_t nt_status;
     X(STATUS_INSUFFICIENT_RESOURCES, 0xC000009A, 1450, "insufficient resources")                \
     X(STATUS_FREE_VM_NOT_AT_BASE, 0xC000009F, 487, "the address is not the base of the memory") \
     X(STATUS_MEMORY_NOT_ALLOCATED, 0xC00000A0, 487, "the memory is not allocated")              \
+    X(STATUS_IO_TIMEOUT, 0xC00000B5, 121, "the other side did not answer in time")              \
     X(STATUS_FILE_IS_A_DIRECTORY, 0xC00000BA, 5, "the file is a directory")                     \
     X(STATUS_NOT_SUPPORTED, 0xC00000BB, 50, "not supported")                                    \
     X(STATUS_NAME_TOO_LONG, 0xC0000106, 206, "the name is too long")                            \

@@ -3,49 +3,112 @@
  *
  * A handle is an index times 4, the first one 4; Windows ignores the two low bits of a handle,
  * which programs use as tags, and so does every function here. Freed entries are used again, the
- * last freed first.
+ * last freed first. The free ones are linked both ways, so that an inherited handle can have the
+ * value that it has in the parent.
  */
 #include <pthread.h>
 #include <stdlib.h>
 
-#include "loader/ob/object.h"
+#include "loader/ob/parcel.h"
 
 /* Windows allows 2^24; a program that leaks handles is stopped before it holds 16 MiB of table. */
 #define MAX_HANDLES  (1u << 20)
 #define FIRST_GROWTH 64u
 
+#define HANDLE_FLAG_INHERIT            1u
 #define HANDLE_FLAG_PROTECT_FROM_CLOSE 2u
 #define HANDLE_FLAGS                   3u
 
+#define NO_ENTRY UINT32_MAX
+
 struct handle_entry {
     struct ob_object *object; /* NULL = free */
-    uint32_t access;
-    uint32_t flags_or_next; /* of a free entry: index of the next free one */
+    union {
+        uint32_t access;
+        uint32_t previous; /* of a free entry: index of the free one before it */
+    };
+    union {
+        uint32_t flags;
+        uint32_t next; /* of a free entry */
+    };
 };
 
 static struct {
     pthread_mutex_t lock;
     struct handle_entry *entries;
-    uint32_t count;      /* entries allocated */
-    uint32_t first_free; /* == count: none */
-} table = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    uint32_t count; /* entries allocated */
+    uint32_t first_free, last_free;
+} table = {.lock = PTHREAD_MUTEX_INITIALIZER, .first_free = NO_ENTRY, .last_free = NO_ENTRY};
 
-/* Table lock held. */
-static bool grow(void)
+/* ---- free entries; table lock held -------------------------------------------------------------
+ */
+
+/* Appends [first, end): what was free before is used before. */
+static void append_free(uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end; i++)
+        table.entries[i] = (struct handle_entry){.previous = i - 1, .next = i + 1};
+    table.entries[first].previous = table.last_free;
+    table.entries[end - 1].next = NO_ENTRY;
+    if (table.last_free == NO_ENTRY)
+        table.first_free = first;
+    else
+        table.entries[table.last_free].next = first;
+    table.last_free = end - 1;
+}
+
+static void put_free(uint32_t index)
+{
+    table.entries[index] = (struct handle_entry){.previous = NO_ENTRY, .next = table.first_free};
+    if (table.first_free == NO_ENTRY)
+        table.last_free = index;
+    else
+        table.entries[table.first_free].previous = index;
+    table.first_free = index;
+}
+
+static void take_free(uint32_t index)
+{
+    const struct handle_entry *entry = &table.entries[index];
+    if (entry->previous == NO_ENTRY)
+        table.first_free = entry->next;
+    else
+        table.entries[entry->previous].next = entry->next;
+    if (entry->next == NO_ENTRY)
+        table.last_free = entry->previous;
+    else
+        table.entries[entry->next].previous = entry->previous;
+}
+
+/* Doubles the table until it has an entry `index`. */
+static bool grow(uint32_t index)
 {
     uint32_t count = table.count ? table.count * 2 : FIRST_GROWTH;
-    if (count > MAX_HANDLES)
+    while (count <= index && count < MAX_HANDLES)
+        count *= 2;
+    if (count > MAX_HANDLES || index >= count)
         return false;
     struct handle_entry *entries = realloc(table.entries, count * sizeof *entries);
     if (!entries)
         return false;
-    for (uint32_t i = table.count; i < count; i++)
-        entries[i] = (struct handle_entry){.flags_or_next = i + 1};
-    table.first_free = table.count;
     table.entries = entries;
+    append_free(table.count, count);
     table.count = count;
     return true;
 }
+
+static void occupy(uint32_t index, struct ob_object *object, uint32_t access, uint32_t flags)
+{
+    take_free(index);
+    ob_object_ref(object);
+    struct handle_entry *entry = &table.entries[index];
+    entry->object = object;
+    entry->access = access;
+    entry->flags = flags & HANDLE_FLAGS;
+}
+
+/* ---- handles -----------------------------------------------------------------------------------
+ */
 
 /* Table lock held. NULL when the handle is not open. */
 static struct handle_entry *entry_of(uint32_t handle)
@@ -60,16 +123,57 @@ uint32_t ob_handle_create(struct ob_object *object, uint32_t access, uint32_t fl
 {
     uint32_t handle = 0;
     pthread_mutex_lock(&table.lock);
-    if (table.first_free < table.count || grow()) {
+    if (table.first_free != NO_ENTRY || grow(table.count)) {
         uint32_t index = table.first_free;
-        struct handle_entry *entry = &table.entries[index];
-        table.first_free = entry->flags_or_next;
-        ob_object_ref(object);
-        *entry = (struct handle_entry){object, access, flags & HANDLE_FLAGS};
+        occupy(index, object, access, flags);
         handle = (index + 1) * 4;
     }
     pthread_mutex_unlock(&table.lock);
     return handle;
+}
+
+nt_status ob_handle_insert(uint32_t handle, struct ob_object *object, uint32_t access,
+                           uint32_t flags)
+{
+    uint32_t index = handle / 4 - 1;
+    nt_status status = STATUS_SUCCESS;
+    if (handle % 4 != 0 || index >= MAX_HANDLES)
+        return STATUS_INVALID_HANDLE;
+    pthread_mutex_lock(&table.lock);
+    if (index >= table.count && !grow(index))
+        status = STATUS_NO_MEMORY;
+    else if (table.entries[index].object)
+        status = STATUS_OBJECT_NAME_COLLISION;
+    else
+        occupy(index, object, access, flags);
+    pthread_mutex_unlock(&table.lock);
+    return status;
+}
+
+/* The next handle from `*index` on that is to be visited, with a reference; false = none left. */
+static bool next_handle(bool all, uint32_t *index, struct handle_entry *out)
+{
+    bool found = false;
+    pthread_mutex_lock(&table.lock);
+    for (; !found && *index < table.count; ++*index) {
+        *out = table.entries[*index];
+        found = out->object && (all || (out->flags & HANDLE_FLAG_INHERIT));
+    }
+    if (found)
+        ob_object_ref(out->object);
+    pthread_mutex_unlock(&table.lock);
+    return found;
+}
+
+nt_status ob_handle_each(bool all, ob_handle_visit visit, void *user)
+{
+    struct handle_entry entry;
+    nt_status status = STATUS_SUCCESS;
+    for (uint32_t index = 0; nt_ok(status) && next_handle(all, &index, &entry);) {
+        status = visit(user, index * 4, entry.object, entry.access, entry.flags);
+        ob_object_unref(entry.object);
+    }
+    return status;
 }
 
 nt_status ob_handle_close(uint32_t handle)
@@ -79,13 +183,12 @@ nt_status ob_handle_close(uint32_t handle)
 
     pthread_mutex_lock(&table.lock);
     struct handle_entry *entry = entry_of(handle);
-    if (entry && (entry->flags_or_next & HANDLE_FLAG_PROTECT_FROM_CLOSE)) {
+    if (entry && (entry->flags & HANDLE_FLAG_PROTECT_FROM_CLOSE)) {
         status = STATUS_HANDLE_NOT_CLOSABLE;
     } else if (entry) {
         status = STATUS_SUCCESS;
         object = entry->object;
-        *entry = (struct handle_entry){.flags_or_next = table.first_free};
-        table.first_free = (uint32_t)(entry - table.entries);
+        put_free((uint32_t)(entry - table.entries));
     }
     pthread_mutex_unlock(&table.lock);
     if (object)
@@ -120,9 +223,9 @@ nt_status ob_handle_flags(uint32_t handle, uint32_t mask, uint32_t flags, uint32
     struct handle_entry *entry = entry_of(handle);
     if (entry) {
         if (old)
-            *old = entry->flags_or_next;
+            *old = entry->flags;
         mask &= HANDLE_FLAGS;
-        entry->flags_or_next = (entry->flags_or_next & ~mask) | (flags & mask);
+        entry->flags = (entry->flags & ~mask) | (flags & mask);
     }
     pthread_mutex_unlock(&table.lock);
     return entry ? STATUS_SUCCESS : STATUS_INVALID_HANDLE;

@@ -85,6 +85,10 @@ struct ob_message {
     int fds[OB_PARCEL_FDS];
 };
 void ob_message_release(struct ob_message *message);
+/* A copy of these as the bytes of a message that has none; STATUS_NO_MEMORY. */
+nt_status ob_message_set(struct ob_message *message, const void *bytes, uint32_t size);
+/* The first `size` bytes of a message, which may be shorter: false. */
+bool ob_message_get(const struct ob_message *message, void *bytes, uint32_t size);
 
 /*
  * Answers `request` into a zeroed reply, on the service thread: no image code, no waiting for other
@@ -94,14 +98,31 @@ void ob_message_release(struct ob_message *message);
 typedef void (*ob_service_handler)(struct ob_message *request, struct ob_message *reply);
 void ob_service_register(enum ob_request request, ob_service_handler handler);
 
+/*
+ * A parcel inside a message: behind the bytes that it has, its descriptors among the message's.
+ * Takes the parcel's descriptors, on failure too (STATUS_INVALID_PARAMETER: too many,
+ * STATUS_NO_MEMORY).
+ */
+nt_status ob_message_put_parcel(struct ob_message *message, struct ob_parcel *parcel);
+/* The one that lies at `offset`, which all descriptors of the message belong to and go with. What
+ * is there is checked: STATUS_INVALID_PARAMETER. */
+nt_status ob_message_take_parcel(struct ob_message *message, uint32_t offset,
+                                 struct ob_parcel *parcel);
+
 /* Starts the service; idempotent, thread-safe. A forked child has none until it starts its own. */
 nt_status ob_service_start(struct pe_error *err);
 /*
- * Asks another process and waits for its reply, at most 10 seconds. The reply's own status is the
- * result. STATUS_INVALID_CID when no peldr process has that id. Releases nothing of `request`; the
- * reply is the caller's to release.
+ * Asks another process and waits for its reply, at most 10 seconds (STATUS_IO_TIMEOUT). The reply's
+ * own status is the result. STATUS_INVALID_CID when no peldr process has that id. Releases nothing
+ * of `request`; the reply is the caller's to release, on failure too. Not on the service thread:
+ * two services that wait for each other answer nobody (STATUS_NOT_SUPPORTED).
  */
 nt_status ob_service_call(uint32_t process_id, const struct ob_message *request,
+                          struct ob_message *reply, struct pe_error *err);
+
+/* The same for the process that the object stands for, whoever has its id now. Another one than
+ * this. STATUS_PROCESS_IS_TERMINATING when it has ended. */
+nt_status ob_process_call(struct ob_object *process, const struct ob_message *request,
                           struct ob_message *reply, struct pe_error *err);
 
 /*
@@ -121,10 +142,20 @@ uint32_t ob_process_list(uint32_t *ids, uint32_t room);
 
 /*
  * Mirrors NtDuplicateObject between any two processes (objects of ob_process_type). `*target` gets
- * the handle's value in the target process. Options: 1 close the source, 2 same access.
+ * the handle's value in the target process; NULL when nobody wants to know. A NULL target process
+ * only closes the source. STATUS_PROCESS_IS_TERMINATING for a process that has ended.
  */
+enum {
+    OB_DUPLICATE_CLOSE_SOURCE = 1, /* whether or not the rest succeeds */
+    OB_DUPLICATE_SAME_ACCESS = 2,
+    OB_DUPLICATE_SAME_ATTRIBUTES = 4, /* the source's flags instead of `flags` */
+};
 nt_status ob_duplicate(struct ob_object *source_process, uint32_t source,
                        struct ob_object *target_process, uint32_t *target, uint32_t access,
                        uint32_t flags, uint32_t options, struct pe_error *err);
+/* A handle in another process, or this one, to an object of this process (pseudo handles). */
+nt_status ob_duplicate_object(struct ob_object *object, struct ob_object *target_process,
+                              uint32_t *target, uint32_t access, uint32_t flags,
+                              struct pe_error *err);
 
 #endif

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "loader/ob/process.h"
+#include "loader/ob/process_object.h"
 
 enum { STATE_FIELD = 3, START_FIELD = 22 };
 
@@ -27,15 +27,23 @@ static bool read_stat(uint32_t id, char *text, size_t size)
     return got > 0;
 }
 
-uint64_t ob_process_start(uint32_t id)
+uint64_t ob_process_started(uint32_t id, bool *is_zombie)
 {
     char text[1024]; /* the fields up to the 22nd take less, the name is at most 64 bytes */
     if (!read_stat(id, text, sizeof text))
         return 0;
     const char *at = strrchr(text, ')');
-    if (!at || at[1] != ' ' || strchr("ZXx", at[2]))
+    if (!at || at[1] != ' ')
         return 0;
+    *is_zombie = strchr("ZXx", at[2]) != NULL;
     for (int field = STATE_FIELD - 1; at && field < START_FIELD; field++)
         at = strchr(at + 1, ' ');
     return at ? strtoull(at + 1, NULL, 10) : 0;
+}
+
+uint64_t ob_process_start(uint32_t id)
+{
+    bool is_zombie = false;
+    uint64_t start = ob_process_started(id, &is_zombie);
+    return is_zombie ? 0 : start;
 }
