@@ -28,6 +28,7 @@
 #include "loader/ldr/gate.h"
 #include "loader/ldr/imagemap.h"
 #include "loader/mm/data.h"
+#include "loader/ob/process.h"
 #include "loader/stack.h"
 
 #define RED_ZONE    128u /* System V ABI, x86-64: below the stack pointer, still in use */
@@ -200,6 +201,7 @@ __attribute__((noreturn)) static void die(const struct ke_fault *fault, const uc
     ke_context_from_ucontext(&context, host, KE_CONTEXT_ALL);
     ke_fault_record(fault, &context, &record);
     ke_report_crash(&record, NULL);
+    ob_process_set_exit_code(record.ExceptionCode);
     _exit(ke_process_exit_status(record.ExceptionCode));
 }
 

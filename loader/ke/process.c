@@ -20,6 +20,7 @@
 #include "loader/ke/suspend.h"
 #include "loader/ke/thread.h"
 #include "loader/ldr/builtin.h"
+#include "loader/ob/process.h"
 
 static pthread_mutex_t init_mutex = PTHREAD_MUTEX_INITIALIZER;
 static bool initialised;
@@ -224,6 +225,7 @@ int ke_process_exit_status(uint32_t code)
 void ke_process_terminate(uint32_t code)
 {
     fflush(NULL);
+    ob_process_set_exit_code(code);
     _exit(ke_process_exit_status(code));
 }
 
@@ -241,5 +243,6 @@ void ke_process_exit(uint32_t code)
     }
     ldr_process_detach();
     fflush(NULL);
+    ob_process_set_exit_code(code);
     exit(ke_process_exit_status(code));
 }

@@ -20,7 +20,6 @@
 #include "loader/ob/process_object.h"
 #include "loader/ob/service_object.h"
 #include "loader/ob/wire.h"
-#include "loader/stack.h"
 
 enum {
     SLOTS = 32,
@@ -30,13 +29,8 @@ enum {
     REPLY_MILLISECONDS = 10000,
     PAUSE_MILLISECONDS = 50, /* when no descriptor is left for a connection */
     FORK_PATIENCE = 1,       /* seconds that fork(2) waits for a handler */
+    STACK_SIZE = 512 << 10,
 };
-#ifdef STACK_HAS_MARKS
-#define STACK_SIZE (2u << 20)
-#else
-#define STACK_SIZE (256u << 10)
-#endif
-
 struct connection {
     int fd; /* -1: the slot is free */
     bool replying;
