@@ -1,11 +1,14 @@
 /*
  * File objects: a host file descriptor behind a handle, with the rights and sharing of NT.
  *
- * Shared by KERNEL32, NTDLL and the C runtimes. Sharing modes are kept among the handles of this
- * process; other processes are not denied anything.
+ * Shared by KERNEL32, NTDLL and the C runtimes: file.c has objects and handles, fileopen.c opens,
+ * fileio.c transfers and sets sizes, filedelete.c deletes and renames, fileparcel.c takes files to
+ * other processes. Sharing modes bind all processes that use peldr (ob/fileshare.h).
  */
 #ifndef WIN32_FILE_H
 #define WIN32_FILE_H
+
+#include <sys/types.h>
 
 #include "loader/ob/object.h"
 #include "loader/win32/types.h"
@@ -21,6 +24,7 @@ enum {
     FILE_READ_ATTRIBUTES = 0x80,
     FILE_WRITE_ATTRIBUTES = 0x100,
     FILE_DELETE = 0x10000,
+    MAXIMUM_ALLOWED = 0x2000000,
     FILE_ALL_ACCESS = 0x1F01FF,
     FILE_GENERIC_READ = 0x120089,
     FILE_GENERIC_WRITE = 0x120116,
@@ -51,14 +55,12 @@ struct win32_file {
     int fd;
     bool owns_fd;
     bool directory;
-    bool delete_on_close; /* FILE_FLAG_DELETE_ON_CLOSE, or FileDispositionInfo */
+    bool delete_on_close; /* FILE_FLAG_DELETE_ON_CLOSE, or a deletion that only we know of */
     uint8_t type;         /* FILE_TYPE_* */
     uint32_t access;      /* FILE_* rights that the first handle was granted */
     uint32_t share, flags;
-    uint64_t dev, ino;
-    char *path;              /* host path; NULL for pipes and standard streams */
-    struct win32_file *next; /* open files of this process */
-    struct ob_object *port;  /* the completion port, a reference; set once at most */
+    char *path;             /* host path; NULL for pipes and standard streams */
+    struct ob_object *port; /* the completion port, a reference; set once at most */
     uintptr_t port_key;
     bool skip_port; /* FILE_SKIP_COMPLETION_PORT_ON_SUCCESS */
 };
@@ -69,11 +71,23 @@ struct win32_open {
     uint32_t access, share, disposition, flags; /* flags: attributes and FILE_FLAG_* */
     bool inherit;
     bool want_directory; /* NtCreateFile's FILE_DIRECTORY_FILE: refuse files */
+    uint32_t mode;       /* permissions of a new file; 0 = the usual ones */
 };
 
 /* CreateFile without its last errors; `*existed` says whether the file was there before. */
 nt_status win32_file_open(const WCHAR *name, const struct win32_open *how, HANDLE *out,
                           bool *existed);
+/* The same by host path, as an object without handle. */
+nt_status win32_file_open_host(const char *path, const struct win32_open *how,
+                               struct win32_file **out, bool *existed);
+/* A handle that grants `access`, for a new file object, whose reference it takes over. */
+nt_status win32_file_handle(struct win32_file *file, uint32_t access, bool inherit, HANDLE *out);
+/* A file object for a descriptor, which is closed with it when `owns_fd`; NULL = no memory. */
+struct win32_file *win32_file_new(int fd, uint32_t access, bool owns_fd);
+/* The FILE_* rights that an access mask with generic rights means. */
+uint32_t win32_file_rights(uint32_t access);
+/* The OB_SHARE_* bits of FILE_* rights. */
+uint32_t win32_file_claims(uint32_t rights);
 /* A handle for a descriptor; closed with the last handle when `owns_fd`. INVALID_HANDLE_VALUE = no
  * memory. */
 HANDLE win32_file_from_fd(int fd, uint32_t access, bool owns_fd);
@@ -86,7 +100,8 @@ void win32_file_put(struct win32_file *file);
 
 /*
  * Both transfer at `*offset`, or at the file's own position when `offset` is NULL. Reading returns
- * STATUS_END_OF_FILE at the end of a disk file and STATUS_PIPE_BROKEN at the end of a pipe.
+ * STATUS_END_OF_FILE at the end of a disk file and STATUS_PIPE_BROKEN at the end of a pipe. A
+ * failure may have transferred a part, which `*done` tells.
  */
 nt_status win32_file_read(struct win32_file *file, void *buffer, uint32_t size,
                           const uint64_t *offset, uint32_t *done);
@@ -97,6 +112,16 @@ nt_status win32_file_write(struct win32_file *file, const void *buffer, uint32_t
 nt_status win32_file_get_writable(HANDLE handle, struct win32_file **out);
 /* A transfer at an offset on a handle without FILE_FLAG_OVERLAPPED moves the file position. */
 void win32_file_follow(struct win32_file *file, uint64_t offset, uint32_t done);
+/*
+ * SetEndOfFile. STATUS_USER_MAPPED_FILE when a section of any process would lose bytes,
+ * STATUS_DISK_FULL when the file system has no room for what is added.
+ */
+nt_status win32_file_set_size(struct win32_file *file, int64_t size);
+nt_status win32_fd_set_size(int fd, int64_t size);
+/* read(2) and write(2) into memory that may belong to a SEC_RESERVE view: what another process has
+ * committed since is opened, as a fault would do. */
+ssize_t win32_host_read(int fd, void *buffer, size_t size);
+ssize_t win32_host_write(int fd, const void *buffer, size_t size);
 /* Sets the event of a finished transfer; NULL and what is no event are passed over. */
 void win32_file_signal(HANDLE event);
 
@@ -117,13 +142,31 @@ struct win32_file_info {
     uint32_t links;
     uint64_t dev, ino;
     bool directory;
+    bool deleted; /* by handle only: win32_file_is_deleted() */
 };
 /* By descriptor (`path` NULL), or by host path (following symbolic links, dangling ones as
  * themselves). */
 nt_status win32_file_info(int fd, const char *path, struct win32_file_info *out);
-/* Deletes by host path: sharing rules, read-only attribute. */
+/* ---- deleting and renaming (filedelete.c) ---- */
+
+/*
+ * DeleteFile by host path: sharing rules, read-only attribute, mapped files. A file that is open
+ * elsewhere keeps its name until the last handle closes, and cannot be opened meanwhile.
+ */
 nt_status win32_file_delete(const char *path);
-/* STATUS_SHARING_VIOLATION when an open handle denies `access` to that file. */
-nt_status win32_file_check_share(const char *path, uint32_t access);
+nt_status win32_directory_delete(const char *path);
+/* FileDispositionInfo: the file goes when its last handle does, or stays after all. */
+nt_status win32_file_set_deleted(struct win32_file *file, bool deleted);
+/* Whether it is to go that way. */
+bool win32_file_is_deleted(const struct win32_file *file);
+/* Whether the file that was just opened is on its way out; a deletion that nobody is left to carry
+ * out is carried out, and `*gone` set: there is no such file. */
+nt_status win32_file_check_deleted(int fd, bool *gone);
+/* Closes the file's descriptor and deletes what is to be deleted. */
+void win32_file_close(struct win32_file *file);
+/* MoveFile on one file system: sharing rules. */
+nt_status win32_file_rename(const char *from, const char *to, bool replace);
+/* The same of a file that is open. */
+nt_status win32_file_rename_open(struct win32_file *file, const char *to, bool replace);
 
 #endif

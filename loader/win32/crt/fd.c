@@ -22,7 +22,8 @@ struct entry {
     bool owns_host; /* else the handle owns the Linux descriptor */
     bool standard;
     bool append;
-    uint8_t mode; /* enum crt_mode */
+    bool unreadable, unwritable; /* what the handle does not grant: the descriptor may be more */
+    uint8_t mode;                /* enum crt_mode */
     int host;
     HANDLE handle; /* NULL until asked for */
 };
@@ -168,6 +169,26 @@ int crt_fd_enter(int host, int flags)
     return enter(&entry);
 }
 
+static bool is_readable(HANDLE handle)
+{
+    struct win32_file *file;
+    bool yes = nt_ok(win32_file_get(handle, FILE_READ_DATA, &file));
+    if (yes) {
+        win32_file_put(file);
+    }
+    return yes;
+}
+
+static bool is_writable(HANDLE handle)
+{
+    struct win32_file *file;
+    bool yes = nt_ok(win32_file_get_writable(handle, &file));
+    if (yes) {
+        win32_file_put(file);
+    }
+    return yes;
+}
+
 int crt_fd_enter_handle(void *handle, int flags)
 {
     struct win32_file *file;
@@ -184,6 +205,8 @@ int crt_fd_enter_handle(void *handle, int flags)
         .standard = file->fd <= 2,
     };
     win32_file_put(file);
+    entry.unreadable = !is_readable(handle);
+    entry.unwritable = !is_writable(handle);
     return enter(&entry);
 }
 
@@ -286,6 +309,12 @@ int crt_fd_host(int fd)
     return find(fd, &entry) ? entry.host : -1;
 }
 
+bool crt_fd_writable(int fd)
+{
+    struct entry entry;
+    return find(fd, &entry) && !entry.unwritable;
+}
+
 enum crt_mode crt_fd_mode(int fd)
 {
     return fd >= 0 && fd < CRT_FD_LIMIT ? (enum crt_mode)table[fd].mode : CRT_MODE_BINARY;
@@ -322,12 +351,15 @@ int crt_fd_set_mode(int fd, int flags)
 
 ssize_t crt_fd_read_raw(int fd, void *buffer, size_t size)
 {
-    ssize_t got;
-    int host = crt_fd_host(fd);
-    do {
-        got = host >= 0 ? read(host, buffer, size) : -1;
-    } while (got < 0 && errno == EINTR);
-    return got;
+    struct entry entry;
+    if (!find(fd, &entry)) {
+        return -1;
+    }
+    if (entry.unreadable) {
+        errno = EBADF;
+        return -1;
+    }
+    return win32_host_read(entry.host, buffer, size);
 }
 
 ssize_t crt_fd_write_raw(int fd, const void *buffer, size_t size)
@@ -337,15 +369,19 @@ ssize_t crt_fd_write_raw(int fd, const void *buffer, size_t size)
     if (!find(fd, &entry)) {
         return -1;
     }
+    if (entry.unwritable) {
+        errno = EBADF;
+        return -1;
+    }
     if (entry.append) {
         lseek(entry.host, 0, SEEK_END); /* fails on pipes, where it does not matter */
     }
     while (done < size) {
-        ssize_t put = write(entry.host, (const char *)buffer + done, size - done);
-        if (put < 0 && errno != EINTR) {
+        ssize_t put = win32_host_write(entry.host, (const char *)buffer + done, size - done);
+        if (put < 0) {
             return -1;
         }
-        done += put > 0 ? (size_t)put : 0;
+        done += (size_t)put;
     }
     return (ssize_t)done;
 }

@@ -46,6 +46,8 @@ int crt_fd_close(int fd);
 int crt_fd_duplicate(int from, int fd);
 /* The Linux descriptor, or -1 with errno EBADF. */
 int crt_fd_host(int fd);
+/* Whether its handle grants writing, which the Linux descriptor may do without that. */
+bool crt_fd_writable(int fd);
 enum crt_mode crt_fd_mode(int fd);
 /* Whether writing translates \n to \r\n. */
 bool crt_fd_writes_crlf(int fd);

@@ -52,7 +52,13 @@ static WINCDECL_DEF int crt__wmkdir(const crt_wchar *path)
 
 static WINCDECL_DEF int crt__wrmdir(const crt_wchar *path)
 {
-    return on_host(path, true, rmdir);
+    char *host = crt_path_host(path, true);
+    if (host == NULL) {
+        return -1;
+    }
+    nt_status status = win32_directory_delete(host);
+    free(host);
+    return nt_ok(status) ? 0 : crt_fail_from_status(status);
 }
 
 static WINCDECL_DEF int crt__wchdir(const crt_wchar *path)
@@ -84,13 +90,8 @@ static WINCDECL_DEF int crt__wrename(const crt_wchar *from, const crt_wchar *to)
     char *host_from = crt_path_host(from, true);
     char *host_to = host_from != NULL ? crt_path_host(to, false) : NULL;
     if (host_to != NULL) {
-        result = renameat2(AT_FDCWD, host_from, AT_FDCWD, host_to, RENAME_NOREPLACE);
-        if (result != 0 && errno == EINVAL && access(host_to, F_OK) != 0) {
-            result = rename(host_from, host_to); /* a file system without that flag */
-        }
-        if (result != 0) {
-            crt_fail_from_host();
-        }
+        nt_status status = win32_file_rename(host_from, host_to, false);
+        result = nt_ok(status) ? 0 : crt_fail_from_status(status);
     }
     free(host_from);
     free(host_to);

@@ -10,6 +10,8 @@
 
 #include "loader/win32/crt/fd.h"
 #include "loader/win32/crt/path.h"
+#include "loader/win32/errors.h"
+#include "loader/win32/file.h"
 #include "loader/win32/types.h"
 
 enum { SH_DENYNO = 0x40 };
@@ -278,8 +280,10 @@ static WINCDECL_DEF int crt__chsize_s(int fd, int64_t size)
     if (host < 0) {
         return CRT_EBADF;
     }
-    if (ftruncate(host, (off_t)size) != 0) {
-        crt_fail_from_host();
+    nt_status status =
+        crt_fd_writable(fd) ? win32_fd_set_size(host, size) : (nt_status)STATUS_INVALID_HANDLE;
+    if (!nt_ok(status)) {
+        crt_fail_from_status(status);
         return crt_thread()->error;
     }
     return 0;
@@ -307,6 +311,13 @@ static WINCDECL_DEF int crt__locking(int fd, int mode, crt_long size)
         .l_type = mode == 0 ? F_UNLCK : F_WRLCK, .l_whence = SEEK_CUR, .l_len = size};
     int host = crt_fd_host(fd);
     if (host < 0) {
+        return -1;
+    }
+    if (size == 0) { /* to fcntl that is all the rest, which belongs to others too */
+        return 0;
+    }
+    if (size < 0) {
+        crt_invalid(CRT_EINVAL);
         return -1;
     }
     bool wait = mode == 1 || mode == 3;

@@ -18,6 +18,7 @@
     X(string)                \
     X(handle)                \
     X(file)                  \
+    X(filechange)            \
     X(fileinfo)              \
     X(find)                  \
     X(link)                  \

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "loader/ob/fileshare.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/kernel32/families.h"
 #include "loader/win32/strings.h"
@@ -68,6 +69,27 @@ static HANDLE WINAPI_DEF k32_CreateFileA(const char *name, DWORD access, DWORD s
         handle = k32_CreateFileW(wide, access, share, security, disposition, flags, template_file);
     free(wide);
     return handle;
+}
+
+struct create_file2_parameters {
+    DWORD size, attributes, flags, security_flags;
+    const SECURITY_ATTRIBUTES *security;
+    HANDLE template_file;
+};
+
+static HANDLE WINAPI_DEF k32_CreateFile2(const WCHAR *name, DWORD access, DWORD share,
+                                         DWORD disposition,
+                                         const struct create_file2_parameters *more)
+{
+    static const struct create_file2_parameters none = {0};
+    if (!more)
+        more = &none;
+    else if (more->size < sizeof(*more)) {
+        win32_fail(ERROR_INVALID_PARAMETER);
+        return INVALID_HANDLE_VALUE;
+    }
+    return k32_CreateFileW(name, access, share, more->security, disposition,
+                           more->attributes | more->flags, more->template_file);
 }
 
 static BOOL WINAPI_DEF k32_CreatePipe(HANDLE *reader, HANDLE *writer,
@@ -209,12 +231,10 @@ static BOOL WINAPI_DEF k32_CancelIoEx(HANDLE handle, OVERLAPPED *overlapped)
 static BOOL WINAPI_DEF k32_FlushFileBuffers(HANDLE handle)
 {
     struct win32_file *file;
-    nt_status status = win32_file_get(handle, 0, &file);
+    nt_status status = win32_file_get_writable(handle, &file);
     if (!nt_ok(status))
         return win32_result(status);
-    if (!(file->access & (FILE_WRITE_DATA | FILE_APPEND_DATA)))
-        status = (nt_status)STATUS_ACCESS_DENIED;
-    else if (file->type == FILE_TYPE_CHAR && isatty(file->fd))
+    if (file->type == FILE_TYPE_CHAR && isatty(file->fd))
         status = (nt_status)STATUS_INVALID_HANDLE;
     else if (file->type == FILE_TYPE_DISK && fsync(file->fd) < 0 && errno != EINVAL)
         status = win32_status_of_errno(errno);
@@ -328,8 +348,7 @@ static BOOL WINAPI_DEF k32_SetEndOfFile(HANDLE handle)
     if (!nt_ok(status))
         return win32_result(status);
     off_t position = lseek(file->fd, 0, SEEK_CUR);
-    if (position < 0 || ftruncate(file->fd, position) < 0)
-        status = win32_status_of_errno(errno);
+    status = position < 0 ? win32_status_of_errno(errno) : win32_file_set_size(file, position);
     win32_file_put(file);
     return win32_result(status);
 }
@@ -356,18 +375,22 @@ static nt_status lock_range(HANDLE handle, short type, bool wait, uint64_t offse
     nt_status status = win32_file_get(handle, 0, &file);
     if (!nt_ok(status))
         return status;
-    /* The host's ranges are signed; Windows programs like to lock up to the last byte of 2^64. */
-    uint64_t top = INT64_MAX;
+    /* Windows programs like to lock up to the last byte of 2^64: here that is the last byte below
+     * those that tell who has the file open. */
+    uint64_t top = OB_FILESHARE_START, start = offset < top ? offset : top - 1;
     struct flock lock = {
         .l_type = type,
         .l_whence = SEEK_SET,
-        .l_start = (off_t)(offset > top ? top : offset),
-        .l_len = (off_t)(offset >= top || size > top - offset ? 0 : size),
+        .l_start = (off_t)start,
+        .l_len = (off_t)(size > top - start ? top - start : size),
     };
-    int failed;
-    do {
+    int failed = 0;
+    /* No byte conflicts with nobody; to fcntl a length of 0 is all the rest. */
+    while (size) {
         failed = fcntl(file->fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &lock);
-    } while (failed && errno == EINTR);
+        if (!failed || errno != EINTR)
+            break;
+    }
     if (failed)
         status = errno == EAGAIN || errno == EACCES ? 0xC0000054u /* STATUS_FILE_LOCK_CONFLICT */
                                                     : win32_status_of_errno(errno);
@@ -412,12 +435,12 @@ static BOOL WINAPI_DEF k32_UnlockFileEx(HANDLE handle, DWORD reserved, DWORD siz
 }
 
 const struct ldr_builtin_export kernel32_file_exports[] = {
-    LDR_FN(k32_, CreateFileA),         LDR_FN(k32_, CreateFileW),    LDR_FN(k32_, CreatePipe),
-    LDR_FN(k32_, PeekNamedPipe),       LDR_FN(k32_, ReadFile),       LDR_FN(k32_, WriteFile),
-    LDR_FN(k32_, GetOverlappedResult), LDR_FN(k32_, CancelIo),       LDR_FN(k32_, CancelIoEx),
-    LDR_FN(k32_, FlushFileBuffers),    LDR_FN(k32_, SetFilePointer), LDR_FN(k32_, SetFilePointerEx),
-    LDR_FN(k32_, GetFileSize),         LDR_FN(k32_, GetFileSizeEx),  LDR_FN(k32_, SetEndOfFile),
-    LDR_FN(k32_, GetFileType),         LDR_FN(k32_, LockFile),       LDR_FN(k32_, LockFileEx),
-    LDR_FN(k32_, UnlockFile),          LDR_FN(k32_, UnlockFileEx),
+    LDR_FN(k32_, CreateFile2),      LDR_FN(k32_, CreateFileA),         LDR_FN(k32_, CreateFileW),
+    LDR_FN(k32_, CreatePipe),       LDR_FN(k32_, PeekNamedPipe),       LDR_FN(k32_, ReadFile),
+    LDR_FN(k32_, WriteFile),        LDR_FN(k32_, GetOverlappedResult), LDR_FN(k32_, CancelIo),
+    LDR_FN(k32_, CancelIoEx),       LDR_FN(k32_, FlushFileBuffers),    LDR_FN(k32_, SetFilePointer),
+    LDR_FN(k32_, SetFilePointerEx), LDR_FN(k32_, GetFileSize),         LDR_FN(k32_, GetFileSizeEx),
+    LDR_FN(k32_, SetEndOfFile),     LDR_FN(k32_, GetFileType),         LDR_FN(k32_, LockFile),
+    LDR_FN(k32_, LockFileEx),       LDR_FN(k32_, UnlockFile),          LDR_FN(k32_, UnlockFileEx),
 };
 const size_t kernel32_file_count = sizeof(kernel32_file_exports) / sizeof(*kernel32_file_exports);

@@ -134,6 +134,7 @@ static nt_status info_by_handle(HANDLE handle, struct win32_file_info *info)
         return status;
     status = file->type == FILE_TYPE_DISK ? win32_file_info(file->fd, NULL, info)
                                           : (nt_status)STATUS_INVALID_DEVICE_REQUEST;
+    info->deleted = nt_ok(status) && win32_file_is_deleted(file);
     win32_file_put(file);
     return status;
 }
@@ -167,6 +168,8 @@ enum {
     FILE_END_OF_FILE_INFO_CLASS = 6,
     FILE_ATTRIBUTE_TAG_INFO_CLASS = 9,
     FILE_ID_INFO_CLASS = 18,
+    FILE_DISPOSITION_INFO_EX_CLASS = 21,
+    FILE_RENAME_INFO_EX_CLASS = 22,
 };
 
 /* Times of FILE_BASIC_INFO are LARGE_INTEGERs: 8-byte aligned in both word sizes. */
@@ -231,7 +234,7 @@ static void fill_class(DWORD info_class, const struct win32_file_info *info, voi
         standard->allocation = (int64_t)info->allocation;
         standard->end_of_file = (int64_t)info->size;
         standard->links = info->links;
-        standard->delete_pending = FALSE;
+        standard->delete_pending = info->deleted;
         standard->directory = info->directory;
         break;
     case FILE_ATTRIBUTE_TAG_INFO_CLASS:
@@ -339,45 +342,45 @@ struct rename_info {
     WCHAR name[];
 };
 
-static nt_status rename_open(struct win32_file *file, const struct rename_info *info)
+static nt_status rename_open(struct win32_file *file, const struct rename_info *info, DWORD size)
 {
     char *target;
-    if (!file->path || info->root)
+    bool fits = info->length <= size - offsetof(struct rename_info, name);
+    if (!file->path || info->root || !fits || !info->length || info->length % sizeof(WCHAR))
         return (nt_status)STATUS_INVALID_PARAMETER;
     WCHAR *name = win32_wdup(info->name, info->length / sizeof(WCHAR));
     nt_status status = name ? win32_host_path(name, false, &target) : (nt_status)STATUS_NO_MEMORY;
     free(name);
     if (!nt_ok(status))
         return status;
-    unsigned flags = (info->replace & 1) ? 0 : RENAME_NOREPLACE;
-    if (renameat2(AT_FDCWD, file->path, AT_FDCWD, target, flags) < 0) {
-        status = win32_status_of_errno(errno);
-        free(target);
-        return status;
-    }
-    free(file->path);
-    file->path = target;
-    return STATUS_SUCCESS;
+    status = win32_file_rename_open(file, target, info->replace & 1);
+    free(target);
+    return status;
 }
 
-static nt_status set_class(struct win32_file *file, DWORD info_class, const void *data)
+static nt_status set_class(struct win32_file *file, DWORD info_class, const void *data, DWORD size)
 {
+    struct win32_file_info info;
+    nt_status status;
     switch (info_class) {
     case FILE_BASIC_INFO_CLASS:
         return set_basic(file, data);
     case FILE_RENAME_INFO_CLASS:
-        return rename_open(file, data);
+    case FILE_RENAME_INFO_EX_CLASS:
+        return rename_open(file, data, size);
     case FILE_DISPOSITION_INFO_CLASS:
-        file->delete_on_close = *(const BOOLEAN *)data;
-        return STATUS_SUCCESS;
+        return win32_file_set_deleted(file, *(const BOOLEAN *)data);
+    case FILE_DISPOSITION_INFO_EX_CLASS: /* bit 0: delete; the others say how, which is one way here
+                                          */
+        return win32_file_set_deleted(file, *(const DWORD *)data & 1);
     case FILE_ALLOCATION_INFO_CLASS:
         /* Allocation beyond the end is a hint; below it, the file is cut. */
-        if (lseek(file->fd, 0, SEEK_END) <= *(const int64_t *)data)
-            return STATUS_SUCCESS;
+        status = win32_file_info(file->fd, NULL, &info);
+        if (!nt_ok(status) || (int64_t)info.size <= *(const int64_t *)data)
+            return status;
         /* fallthrough */
     case FILE_END_OF_FILE_INFO_CLASS:
-        return ftruncate(file->fd, *(const int64_t *)data) < 0 ? win32_status_of_errno(errno)
-                                                               : STATUS_SUCCESS;
+        return win32_file_set_size(file, *(const int64_t *)data);
     default:
         return (nt_status)STATUS_INVALID_PARAMETER;
     }
@@ -394,6 +397,8 @@ static BOOL WINAPI_DEF k32_SetFileInformationByHandle(HANDLE handle, DWORD info_
         [FILE_DISPOSITION_INFO_CLASS] = {1, FILE_DELETE},
         [FILE_ALLOCATION_INFO_CLASS] = {8, FILE_WRITE_DATA},
         [FILE_END_OF_FILE_INFO_CLASS] = {8, FILE_WRITE_DATA},
+        [FILE_DISPOSITION_INFO_EX_CLASS] = {sizeof(DWORD), FILE_DELETE},
+        [FILE_RENAME_INFO_EX_CLASS] = {sizeof(struct rename_info), FILE_DELETE},
     };
     struct win32_file *file;
     if (info_class >= sizeof(classes) / sizeof(*classes) || !classes[info_class].size)
@@ -402,7 +407,7 @@ static BOOL WINAPI_DEF k32_SetFileInformationByHandle(HANDLE handle, DWORD info_
         return win32_fail(24); /* ERROR_BAD_LENGTH */
     nt_status status = win32_file_get(handle, classes[info_class].access, &file);
     if (nt_ok(status)) {
-        status = set_class(file, info_class, data);
+        status = set_class(file, info_class, data, size);
         win32_file_put(file);
     }
     return win32_result(status);

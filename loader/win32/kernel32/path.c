@@ -1,29 +1,21 @@
 /*
- * Paths and directories: full and temporary names, the current directory, creating, moving,
- * deleting.
+ * Paths: full and temporary names, the current directory.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "loader/win32/errors.h"
 #include "loader/win32/file.h"
 #include "loader/win32/filename.h"
 #include "loader/win32/kernel32/families.h"
+#include "loader/win32/kernel32/withpath.h"
 #include "loader/win32/process.h"
 #include "loader/win32/strings.h"
-
-enum {
-    MOVEFILE_REPLACE_EXISTING = 1,
-    MOVEFILE_COPY_ALLOWED = 2,
-};
 
 /* Frees `path` and returns it the usual way; NULL means no memory. */
 static DWORD return_path(WCHAR *path, WCHAR *buffer, DWORD size)
@@ -233,8 +225,7 @@ static DWORD WINAPI_DEF k32_GetCurrentDirectoryA(DWORD size, char *buffer)
     return return_path_a(win32_current_directory(), buffer, size);
 }
 
-/* Runs `action` on the host path of a name. */
-static BOOL with_path(const WCHAR *name, bool must_exist, nt_status (*action)(const char *path))
+BOOL win32_with_path(const WCHAR *name, bool must_exist, nt_status (*action)(const char *path))
 {
     char *path;
     nt_status status =
@@ -246,10 +237,10 @@ static BOOL with_path(const WCHAR *name, bool must_exist, nt_status (*action)(co
     return win32_result(status);
 }
 
-static BOOL with_path_a(const char *name, bool must_exist, nt_status (*action)(const char *path))
+BOOL win32_with_path_a(const char *name, bool must_exist, nt_status (*action)(const char *path))
 {
     WCHAR *wide;
-    BOOL ok = win32_widen_path(name, &wide) && with_path(wide, must_exist, action);
+    BOOL ok = win32_widen_path(name, &wide) && win32_with_path(wide, must_exist, action);
     free(wide);
     return ok;
 }
@@ -264,200 +255,12 @@ static nt_status change_directory(const char *path)
 
 static BOOL WINAPI_DEF k32_SetCurrentDirectoryW(const WCHAR *name)
 {
-    return with_path(name, true, change_directory);
+    return win32_with_path(name, true, change_directory);
 }
 
 static BOOL WINAPI_DEF k32_SetCurrentDirectoryA(const char *name)
 {
-    return with_path_a(name, true, change_directory);
-}
-
-/* ---- changing the file system
- * --------------------------------------------------------------------- */
-
-static nt_status make_directory(const char *path)
-{
-    return mkdir(path, 0777) < 0 ? win32_status_of_errno(errno) : STATUS_SUCCESS;
-}
-
-static nt_status remove_directory(const char *path)
-{
-    if (rmdir(path) == 0)
-        return STATUS_SUCCESS;
-    return errno == ENOTDIR ? (nt_status)STATUS_NOT_A_DIRECTORY : win32_status_of_errno(errno);
-}
-
-static BOOL WINAPI_DEF k32_CreateDirectoryW(const WCHAR *name, const SECURITY_ATTRIBUTES *security)
-{
-    return with_path(name, false, make_directory);
-}
-
-static BOOL WINAPI_DEF k32_CreateDirectoryA(const char *name, const SECURITY_ATTRIBUTES *security)
-{
-    return with_path_a(name, false, make_directory);
-}
-
-static BOOL WINAPI_DEF k32_RemoveDirectoryW(const WCHAR *name)
-{
-    return with_path(name, true, remove_directory);
-}
-
-static BOOL WINAPI_DEF k32_RemoveDirectoryA(const char *name)
-{
-    return with_path_a(name, true, remove_directory);
-}
-
-static BOOL WINAPI_DEF k32_DeleteFileW(const WCHAR *name)
-{
-    return with_path(name, true, win32_file_delete);
-}
-
-static BOOL WINAPI_DEF k32_DeleteFileA(const char *name)
-{
-    return with_path_a(name, true, win32_file_delete);
-}
-
-/* Copies content and mode; `exclusive` refuses an existing target. */
-static nt_status copy_host(const char *from, const char *to, bool exclusive)
-{
-    struct stat st;
-    nt_status status = STATUS_SUCCESS;
-    int in = open(from, O_RDONLY | O_CLOEXEC);
-    if (in < 0)
-        return win32_status_of_errno(errno);
-    if (fstat(in, &st) == 0 && S_ISDIR(st.st_mode)) {
-        close(in);
-        return (nt_status)STATUS_ACCESS_DENIED;
-    }
-    int flags = O_WRONLY | O_CREAT | O_CLOEXEC | (exclusive ? O_EXCL : O_TRUNC);
-    int out = open(to, flags, st.st_mode & 0777);
-    if (out < 0)
-        status = errno == EISDIR ? (nt_status)STATUS_ACCESS_DENIED : win32_status_of_errno(errno);
-    while (nt_ok(status)) {
-        ssize_t sent = sendfile(out, in, NULL, 1 << 20);
-        if (sent < 0)
-            status = win32_status_of_errno(errno);
-        if (sent <= 0)
-            break;
-    }
-    if (out >= 0 && nt_ok(status)) {
-        struct timespec times[2] = {{.tv_nsec = UTIME_NOW}, st.st_mtim};
-        futimens(out, times); /* the copy keeps the time of its original */
-    }
-    if (out >= 0 && close(out) < 0 && nt_ok(status))
-        status = win32_status_of_errno(errno);
-    close(in);
-    return status;
-}
-
-static nt_status two_paths(const WCHAR *from, const WCHAR *to, char **from_path, char **to_path)
-{
-    *from_path = *to_path = NULL;
-    if (!from || !to)
-        return (nt_status)STATUS_OBJECT_PATH_NOT_FOUND;
-    nt_status status = win32_host_path(from, true, from_path);
-    if (nt_ok(status))
-        status = win32_host_path(to, false, to_path);
-    if (!nt_ok(status)) {
-        free(*from_path);
-        *from_path = NULL;
-    }
-    return status;
-}
-
-static BOOL copy_file(const WCHAR *from, const WCHAR *to, BOOL fail_if_exists)
-{
-    char *from_path, *to_path;
-    nt_status status = two_paths(from, to, &from_path, &to_path);
-    if (nt_ok(status))
-        status = copy_host(from_path, to_path, fail_if_exists);
-    free(from_path);
-    free(to_path);
-    if (status == (nt_status)STATUS_OBJECT_NAME_COLLISION)
-        return win32_fail(ERROR_FILE_EXISTS);
-    return win32_result(status);
-}
-
-static nt_status move_host(const char *from, const char *to, DWORD flags)
-{
-    nt_status status = win32_file_check_share(from, FILE_DELETE);
-    if (!nt_ok(status))
-        return status;
-    struct stat st, target;
-    if (stat(to, &target) == 0 && S_ISDIR(target.st_mode) && stat(from, &st) == 0 &&
-        (st.st_ino != target.st_ino || st.st_dev != target.st_dev))
-        return flags & MOVEFILE_REPLACE_EXISTING ? (nt_status)STATUS_ACCESS_DENIED
-                                                 : (nt_status)STATUS_OBJECT_NAME_COLLISION;
-    unsigned how = flags & MOVEFILE_REPLACE_EXISTING ? 0 : RENAME_NOREPLACE;
-    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, how) == 0)
-        return STATUS_SUCCESS;
-    if (errno != EXDEV || !(flags & MOVEFILE_COPY_ALLOWED))
-        return win32_status_of_errno(errno);
-    status = copy_host(from, to, !(flags & MOVEFILE_REPLACE_EXISTING));
-    if (nt_ok(status) && unlink(from) < 0)
-        status = win32_status_of_errno(errno);
-    return status;
-}
-
-static BOOL move_file(const WCHAR *from, const WCHAR *to, DWORD flags)
-{
-    char *from_path, *to_path;
-    /* Deleting at the next start of the system is out of reach. */
-    if (flags & 4)
-        return win32_fail(ERROR_NOT_SUPPORTED);
-    nt_status status = two_paths(from, to, &from_path, &to_path);
-    if (nt_ok(status))
-        status = move_host(from_path, to_path, flags);
-    free(from_path);
-    free(to_path);
-    return win32_result(status);
-}
-
-typedef BOOL (*two_names)(const WCHAR *from, const WCHAR *to, DWORD flags);
-
-static BOOL with_two_a(const char *from, const char *to, DWORD flags, two_names action)
-{
-    WCHAR *wide_from = NULL, *wide_to = NULL;
-    BOOL ok = win32_widen_path(from, &wide_from) && win32_widen_path(to, &wide_to) &&
-              action(wide_from, wide_to, flags);
-    free(wide_from);
-    free(wide_to);
-    return ok;
-}
-
-static BOOL copy_with_flags(const WCHAR *from, const WCHAR *to, DWORD flags)
-{
-    return copy_file(from, to, flags & 1); /* COPY_FILE_FAIL_IF_EXISTS, or the BOOL */
-}
-
-static BOOL WINAPI_DEF k32_CopyFileW(const WCHAR *from, const WCHAR *to, BOOL fail_if_exists)
-{
-    return copy_file(from, to, fail_if_exists);
-}
-
-static BOOL WINAPI_DEF k32_CopyFileA(const char *from, const char *to, BOOL fail_if_exists)
-{
-    return with_two_a(from, to, fail_if_exists != 0, copy_with_flags);
-}
-
-static BOOL WINAPI_DEF k32_MoveFileW(const WCHAR *from, const WCHAR *to)
-{
-    return move_file(from, to, MOVEFILE_COPY_ALLOWED);
-}
-
-static BOOL WINAPI_DEF k32_MoveFileA(const char *from, const char *to)
-{
-    return with_two_a(from, to, MOVEFILE_COPY_ALLOWED, move_file);
-}
-
-static BOOL WINAPI_DEF k32_MoveFileExW(const WCHAR *from, const WCHAR *to, DWORD flags)
-{
-    return move_file(from, to, flags);
-}
-
-static BOOL WINAPI_DEF k32_MoveFileExA(const char *from, const char *to, DWORD flags)
-{
-    return with_two_a(from, to, flags, move_file);
+    return win32_with_path_a(name, true, change_directory);
 }
 
 const struct ldr_builtin_export kernel32_path_exports[] = {
@@ -482,17 +285,5 @@ const struct ldr_builtin_export kernel32_path_exports[] = {
     LDR_FN(k32_, GetCurrentDirectoryW),
     LDR_FN(k32_, SetCurrentDirectoryA),
     LDR_FN(k32_, SetCurrentDirectoryW),
-    LDR_FN(k32_, CreateDirectoryA),
-    LDR_FN(k32_, CreateDirectoryW),
-    LDR_FN(k32_, RemoveDirectoryA),
-    LDR_FN(k32_, RemoveDirectoryW),
-    LDR_FN(k32_, DeleteFileA),
-    LDR_FN(k32_, DeleteFileW),
-    LDR_FN(k32_, CopyFileA),
-    LDR_FN(k32_, CopyFileW),
-    LDR_FN(k32_, MoveFileA),
-    LDR_FN(k32_, MoveFileW),
-    LDR_FN(k32_, MoveFileExA),
-    LDR_FN(k32_, MoveFileExW),
 };
 const size_t kernel32_path_count = sizeof(kernel32_path_exports) / sizeof(*kernel32_path_exports);

@@ -160,7 +160,7 @@ static nt_status query_standard(struct win32_file *file, void *out, ULONG *size)
     answer.AllocationSize = has_data ? (int64_t)info.allocation : 0;
     answer.EndOfFile = has_data ? (int64_t)info.size : 0;
     answer.NumberOfLinks = info.links;
-    answer.DeletePending = file->delete_on_close;
+    answer.DeletePending = win32_file_is_deleted(file);
     answer.Directory = info.directory;
     memcpy(out, &answer, *size = sizeof(answer));
     return STATUS_SUCCESS;
@@ -242,7 +242,9 @@ static nt_status WINAPI_DEF nt_NtSetInformationFile(HANDLE handle, IO_STATUS_BLO
         return status;
     if (value < 0)
         status = STATUS_INVALID_PARAMETER;
-    else if (is_end ? ftruncate(file->fd, value) < 0 : lseek(file->fd, value, SEEK_SET) < 0)
+    else if (is_end)
+        status = win32_file_set_size(file, value);
+    else if (lseek(file->fd, value, SEEK_SET) < 0)
         status = win32_status_of_errno(errno);
     win32_file_put(file);
     return finish(status, 0, io, NULL);
