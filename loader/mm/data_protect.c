@@ -31,7 +31,7 @@ static bool wants_shared(const struct mm_data_view *view, uint64_t page, uint32_
     if ((protect | view->range.allocation_protect) & WRITECOPY)
         return false;
     return (view->range.attr[page] & MM_ATTR_SHARED) ||
-           !mm_pagemap_private(pagemap, view->range.base + page * MM_PAGE);
+           mm_pagemap_not_private(pagemap, view->range.base + page * MM_PAGE);
 }
 
 /* Gives pages that are mapped alike, and are to be mapped alike, their protection. */

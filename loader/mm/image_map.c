@@ -73,6 +73,8 @@ nt_status mm_image_map(struct mm_section *section, const struct mm_image_map *ho
     placed = mm_view_map(section, &options, &view, NULL, 0, err);
     if (!nt_ok(placed))
         return placed;
+    if (mm_view_base(view) != h->image_base) /* also where it was wanted */
+        placed = STATUS_IMAGE_NOT_AT_BASE;
     status = relocate(view, how->owns_shared, &placed, err);
     if (nt_ok(status))
         status = mm_view_seal(view, err);

@@ -43,19 +43,31 @@ static void load(struct mm_pagemap *pagemap, uint64_t page)
         got = pread(pagemap->fd, pagemap->entries, sizeof(pagemap->entries),
                     (off_t)(page * sizeof(uint64_t)));
     pagemap->first = page;
-    pagemap->count = got > 0 ? (uint64_t)got / sizeof(uint64_t) : 0;
+    pagemap->known = got > 0 ? (uint64_t)got / sizeof(uint64_t) : 0;
     /* What cannot be read is not asked for again in this window. */
-    for (uint64_t i = pagemap->count; i < WINDOW; i++)
+    for (uint64_t i = pagemap->known; i < WINDOW; i++)
         pagemap->entries[i] = 0;
     pagemap->count = WINDOW;
 }
 
-bool mm_pagemap_private(struct mm_pagemap *pagemap, uint64_t address)
+/* Index of the page's entry in the window. */
+static uint64_t find(struct mm_pagemap *pagemap, uint64_t address)
 {
-    uint64_t page = address / MM_PAGE, entry;
+    uint64_t page = address / MM_PAGE;
 
     if (page < pagemap->first || page - pagemap->first >= pagemap->count)
         load(pagemap, page);
-    entry = pagemap->entries[page - pagemap->first];
+    return page - pagemap->first;
+}
+
+bool mm_pagemap_private(struct mm_pagemap *pagemap, uint64_t address)
+{
+    uint64_t entry = pagemap->entries[find(pagemap, address)];
+
     return (entry & (ENTRY_PRESENT | ENTRY_SWAPPED)) != 0 && !(entry & ENTRY_FILE);
+}
+
+bool mm_pagemap_not_private(struct mm_pagemap *pagemap, uint64_t address)
+{
+    return find(pagemap, address) < pagemap->known && !mm_pagemap_private(pagemap, address);
 }

@@ -12,6 +12,7 @@
 struct mm_pagemap {
     int fd; /* -1 = not opened yet, -2 = not to be had */
     uint64_t first, count;
+    uint64_t known; /* of the entries: those that could be read */
     uint64_t entries[256];
 };
 
@@ -19,6 +20,8 @@ struct mm_pagemap {
 void mm_pagemap_init(struct mm_pagemap *pagemap);
 /* True when the page at `address` is a private copy; false when it is not or cannot be known. */
 bool mm_pagemap_private(struct mm_pagemap *pagemap, uint64_t address);
+/* True when it is known that it is none. */
+bool mm_pagemap_not_private(struct mm_pagemap *pagemap, uint64_t address);
 void mm_pagemap_close(struct mm_pagemap *pagemap);
 
 #endif

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "loader/mm/data.h"
 #include "tests/unit/mm_test.h"
 #include "tests/unit/tempdir.h"
 
@@ -95,6 +96,15 @@ int fcntl(int fd, int command, ...)
     return REAL64(fcntl)(fd, command, argument);
 }
 
+int fallocate(int fd, int mode, off_t offset, off_t size)
+{
+    if (must_fail()) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return REAL64(fallocate)(fd, mode, offset, size);
+}
+
 static void write_image(void)
 {
     struct pebuild *b = pebuild_new(PEBUILD_DLL);
@@ -179,6 +189,51 @@ static nt_status mirror(int fd, int backing, struct pe_error *err)
     return mm_map_mirror(address, 0x1000, true, &writable, err);
 }
 
+/* Commits, changes and flushes pages of a view that is there. */
+static nt_status use_data_view(uint64_t base, struct pe_error *err)
+{
+    uint64_t at = base, size = 0x1000;
+    uint32_t old;
+    nt_status status = mm_alloc(&at, &size, MEM_COMMIT, PAGE_READWRITE, err);
+
+    if (nt_ok(status))
+        status = mm_protect(&at, &size, PAGE_WRITECOPY, &old, err);
+    if (nt_ok(status))
+        status = mm_protect(&at, &size, PAGE_READWRITE, &old, err);
+    if (nt_ok(status))
+        status = mm_flush_view(&at, &size, err);
+    countdown = 0;
+    /* Whatever failed: the page does what VirtualQuery says, at the latest after a fault. */
+    mm_commit_refresh(base, 0x1000);
+    assert_int_equal(test_writable(test_ptr(base)), (test_query(base).protect & 0xC) != 0);
+    return status;
+}
+
+static nt_status view_of_data(int fd, int backing, struct pe_error *err)
+{
+    uint32_t commit = 0;
+    struct mm_data_source source = {.fd = backing,
+                                    .size = 0x10000,
+                                    .protect = PAGE_READWRITE,
+                                    .attributes = SEC_RESERVE,
+                                    .paging_file = true,
+                                    .commit = &commit};
+    struct mm_data_map how = {.protect = PAGE_READWRITE};
+    struct mm_data *data = NULL;
+    uint64_t base, size;
+    nt_status status;
+
+    status = mm_data_create(&source, &data, err);
+    if (nt_ok(status))
+        status = mm_data_map(data, &how, &base, &size, err);
+    if (nt_ok(status)) {
+        status = use_data_view(base, err);
+        assert_status(mm_unmap_view(base + 5, NULL), STATUS_SUCCESS);
+    }
+    mm_data_unref(data);
+    return status;
+}
+
 static void fail_each(nt_status (*operation)(int, int, struct pe_error *), int min_calls)
 {
     int fd = open(tempdir_path("image.dll"), O_RDONLY | O_CLOEXEC);
@@ -219,6 +274,11 @@ static void failing_load(void **state)
 static void failing_allocation(void **state)
 {
     fail_each(allocate, 4);
+}
+
+static void failing_data_view(void **state)
+{
+    fail_each(view_of_data, 6);
 }
 
 static void failing_mirror(void **state)
@@ -284,9 +344,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(failing_load),          cmocka_unit_test(failing_allocation),
-        cmocka_unit_test(failing_mirror),        cmocka_unit_test(thousand_loads),
-        cmocka_unit_test(view_outlives_section),
+        cmocka_unit_test(failing_load),      cmocka_unit_test(failing_allocation),
+        cmocka_unit_test(failing_data_view), cmocka_unit_test(failing_mirror),
+        cmocka_unit_test(thousand_loads),    cmocka_unit_test(view_outlives_section),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
