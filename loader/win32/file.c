@@ -129,6 +129,8 @@ static nt_status get(HANDLE handle, uint32_t all, uint32_t any, struct win32_fil
     nt_status status = ob_handle_get(win32_ob_handle(handle), &win32_file_type, &object, &granted);
     if (!nt_ok(status))
         return status;
+    /* A duplicate may have been asked for with generic rights, and with more than there are. */
+    granted = win32_file_rights(granted) & ((struct win32_file *)object)->access;
     if ((all & ~granted) || (any && !(any & granted))) {
         ob_object_unref(object);
         return (nt_status)STATUS_ACCESS_DENIED;

@@ -66,6 +66,8 @@ struct win32_file {
 };
 
 extern const struct ob_type win32_file_type;
+/* Lets files go to other processes; once, when the builtin modules are registered. */
+void win32_file_register(void);
 
 struct win32_open {
     uint32_t access, share, disposition, flags; /* flags: attributes and FILE_FLAG_* */

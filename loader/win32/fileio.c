@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "loader/mm/data.h"
 #include "loader/ob/fileshare.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/file.h"
@@ -21,22 +22,40 @@
 
 #define NO_OFFSET (-1)
 
+/*
+ * Whether the call that has just failed can be made again. The kernel refuses memory of a
+ * SEC_RESERVE view that another process has committed since; `*opened` keeps that to one try.
+ */
+static bool try_again(const void *buffer, size_t size, bool *opened)
+{
+    if (errno == EINTR)
+        return true;
+    if (errno != EFAULT || *opened)
+        return false;
+    *opened = true;
+    bool changed = mm_commit_refresh((uintptr_t)buffer, size);
+    errno = EFAULT;
+    return changed;
+}
+
 /* At `offset`, or at the file's own position. */
 static ssize_t read_some(int fd, void *buffer, size_t size, off_t offset)
 {
     ssize_t got;
+    bool opened = false;
     do {
         got = offset == NO_OFFSET ? read(fd, buffer, size) : pread(fd, buffer, size, offset);
-    } while (got < 0 && errno == EINTR);
+    } while (got < 0 && try_again(buffer, size, &opened));
     return got;
 }
 
 static ssize_t write_some(int fd, const void *buffer, size_t size, off_t offset)
 {
     ssize_t put;
+    bool opened = false;
     do {
         put = offset == NO_OFFSET ? write(fd, buffer, size) : pwrite(fd, buffer, size, offset);
-    } while (put < 0 && errno == EINTR);
+    } while (put < 0 && try_again(buffer, size, &opened));
     return put;
 }
 

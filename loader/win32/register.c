@@ -6,6 +6,7 @@
 
 #include "loader/ldr/path.h"
 #include "loader/win32/crt/crt.h"
+#include "loader/win32/file.h"
 #include "loader/win32/modules.h"
 #include "loader/win32/smalldlls.h"
 #include "loader/win32/win32.h"
@@ -19,6 +20,7 @@ static const struct ldr_builtin *const modules[] = {
 
 static void register_all(void)
 {
+    win32_file_register();
     win32_ntdll_prepare();
     win32_kernel32_prepare();
     win32_kernelbase_prepare();
