@@ -57,6 +57,7 @@ typedef uint32_t nt_status;
     X(STATUS_PRIVILEGE_NOT_HELD, 0xC0000061, 1314, "a privilege is missing")                    \
     X(STATUS_INVALID_IMAGE_FORMAT, 0xC000007B, 193, "the image format is invalid")              \
     X(STATUS_DISK_FULL, 0xC000007F, 112, "the disk is full")                                    \
+    X(STATUS_SECTION_NOT_EXTENDED, 0xC0000087, 87, "the section cannot be extended")            \
     X(STATUS_NOT_MAPPED_DATA, 0xC0000088, 487, "the address is not in mapped data")             \
     X(STATUS_RESOURCE_DATA_NOT_FOUND, 0xC0000089, 1812, "the image has no resources")           \
     X(STATUS_RESOURCE_TYPE_NOT_FOUND, 0xC000008A, 1813, "the resource type does not exist")     \
@@ -68,6 +69,8 @@ typedef uint32_t nt_status;
     X(STATUS_IO_TIMEOUT, 0xC00000B5, 121, "the other side did not answer in time")              \
     X(STATUS_FILE_IS_A_DIRECTORY, 0xC00000BA, 5, "the file is a directory")                     \
     X(STATUS_NOT_SUPPORTED, 0xC00000BB, 50, "not supported")                                    \
+    X(STATUS_INVALID_PARAMETER_4, 0xC00000F2, 87, "the fourth parameter is invalid")            \
+    X(STATUS_INVALID_PARAMETER_6, 0xC00000F4, 87, "the sixth parameter is invalid")             \
     X(STATUS_NAME_TOO_LONG, 0xC0000106, 206, "the name is too long")                            \
     X(STATUS_PROCESS_IS_TERMINATING, 0xC000010A, 5, "the process is ending")                    \
     X(STATUS_INVALID_IMAGE_NE_FORMAT, 0xC000011B, 193, "a 16-bit (NE) image")                   \

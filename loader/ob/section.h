@@ -45,12 +45,35 @@ nt_status ob_section_create(const struct ob_section_create *how, struct ob_objec
 nt_status ob_section_open(const struct ob_name *name, bool global, struct ob_object **out,
                           struct pe_error *err);
 
+/* What a handle that was asked for with `access` grants: generic rights and MAXIMUM_ALLOWED become
+ * SECTION_* ones. */
+uint32_t ob_section_access(uint32_t access);
+
 /*
  * Mirrors NtMapViewOfSection through a handle with `access` (SECTION_MAP_*): STATUS_ACCESS_DENIED
  * when the handle does not allow `how->protect`; beyond that mm_data_map() and mm_image_map().
  */
 nt_status ob_section_map(struct ob_object *section, uint32_t access, const struct mm_data_map *how,
                          uint64_t *base, uint64_t *size, struct pe_error *err);
+
+/* Mirrors NtUnmapViewOfSection: ends the view of a section that holds `address`, mapped by
+ * ob_section_map(). As mm_unmap_view(). */
+nt_status ob_section_unmap(uint64_t address, struct pe_error *err);
+/*
+ * Both in another process (ob/process.h), or in this one. The other process does it itself, on its
+ * service thread; so it is one in which peldr runs.
+ */
+nt_status ob_section_map_into(struct ob_object *process, struct ob_object *section, uint32_t access,
+                              const struct mm_data_map *how, uint64_t *base, uint64_t *size,
+                              struct pe_error *err);
+nt_status ob_section_unmap_from(struct ob_object *process, uint64_t address, struct pe_error *err);
+
+/*
+ * Mirrors NtExtendSection: the file and the section become `*size` bytes long, unless they are that
+ * long already; `*size` says how long the section is. STATUS_SECTION_NOT_EXTENDED when it is not
+ * one of a data file whose pages are written back.
+ */
+nt_status ob_section_extend(struct ob_object *section, uint64_t *size, struct pe_error *err);
 
 struct ob_section_info {
     uint64_t size;
@@ -65,5 +88,8 @@ struct ob_section_summary {
     char path[1024]; /* "" = paging file */
 };
 bool ob_section_summarize(const void *body, struct ob_section_summary *out);
+
+/* Sections can come in parcels and views be mapped on others' behalf from now on. Idempotent. */
+void ob_section_register(void);
 
 #endif
