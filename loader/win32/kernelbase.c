@@ -14,13 +14,13 @@
 #include "loader/win32/win32.h"
 
 /* Forwarders to KERNEL32, the functions of KERNELBASE alone, the registry. */
-static struct ldr_builtin_family families[3];
+static struct ldr_builtin_family families[4];
 
 struct ldr_builtin win32_kernelbase = {
     .name = "KERNELBASE.dll",
     .preferred_base = 0x7B400000,
     .families = families,
-    .family_count = 3,
+    .family_count = 4,
     .names = win32_names_kernelbase,
 };
 
@@ -65,6 +65,7 @@ void win32_kernelbase_prepare(void)
     families[0].exports = exports; /* lives as long as the process */
     families[0].count = used;
     families[1] = (struct ldr_builtin_family){kernelbase_address_exports, kernelbase_address_count};
-    families[2] = (struct ldr_builtin_family){registry_exports, registry_count};
+    families[2] = (struct ldr_builtin_family){kernelbase_mapping_exports, kernelbase_mapping_count};
+    families[3] = (struct ldr_builtin_family){registry_exports, registry_count};
     win32_kernelbase.name_count = win32_names_kernelbase_count;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "loader/ldr/path.h"
+#include "loader/ob/section.h"
 #include "loader/win32/crt/crt.h"
 #include "loader/win32/file.h"
 #include "loader/win32/modules.h"
@@ -21,6 +22,7 @@ static const struct ldr_builtin *const modules[] = {
 static void register_all(void)
 {
     win32_file_register();
+    ob_section_register();
     win32_ntdll_prepare();
     win32_kernel32_prepare();
     win32_kernelbase_prepare();

@@ -40,6 +40,7 @@
     X(datefmt)               \
     X(error)                 \
     X(locale)                \
+    X(mapping)               \
     X(memory)                \
     X(misc)                  \
     X(module)                \
@@ -60,5 +61,7 @@ KERNEL32_FAMILIES(KERNEL32_DECLARE)
 /* What KERNELBASE exports and KERNEL32 does not. */
 extern const struct ldr_builtin_export kernelbase_address_exports[];
 extern const size_t kernelbase_address_count;
+extern const struct ldr_builtin_export kernelbase_mapping_exports[];
+extern const size_t kernelbase_mapping_count;
 
 #endif

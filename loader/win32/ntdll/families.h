@@ -26,6 +26,7 @@
     X(string)             \
     X(strconv)            \
     X(memory)             \
+    X(section)            \
     X(time)               \
     X(system)             \
     X(etw)                \

@@ -4,14 +4,17 @@
  */
 #include "loader/win32/memory.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "loader/mm/view.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/ntdll/families.h"
 #include "loader/win32/process.h"
+#include "loader/win32/section.h"
+#include "loader/win32/strings.h"
 
-enum { MEMORY_BASIC_INFORMATION_CLASS = 0 };
+enum { MEMORY_BASIC_INFORMATION_CLASS = 0, MEMORY_MAPPED_FILENAME_CLASS = 2 };
 
 static uint64_t address_of(const void *address)
 {
@@ -93,6 +96,41 @@ static nt_status WINAPI_DEF nt_NtProtectVirtualMemory(HANDLE process, void **add
     return status;
 }
 
+static nt_status query_basic(const void *address, void *out, SIZE_T size, SIZE_T *returned)
+{
+    if (size < sizeof(struct win32_memory_information))
+        return (nt_status)STATUS_INFO_LENGTH_MISMATCH;
+    nt_status status = win32_query_memory(address, out);
+    if (nt_ok(status) && returned)
+        *returned = sizeof(struct win32_memory_information);
+    return status;
+}
+
+/* A UNICODE_STRING and, behind it, what it points to. */
+static nt_status query_name(const void *address, void *out, SIZE_T size, SIZE_T *returned)
+{
+    WCHAR *name;
+    UNICODE_STRING *answer = out;
+    if (size < sizeof(*answer))
+        return (nt_status)STATUS_INFO_LENGTH_MISMATCH;
+    nt_status status = win32_mapped_name(address, &name);
+    if (!nt_ok(status))
+        return status;
+    SIZE_T bytes = win32_wlen(name) * sizeof(WCHAR),
+           whole = sizeof(*answer) + bytes + sizeof(WCHAR);
+    if (returned)
+        *returned = whole;
+    if (size < whole) {
+        status = (nt_status)STATUS_BUFFER_OVERFLOW;
+    } else {
+        *answer =
+            (UNICODE_STRING){(USHORT)bytes, (USHORT)(bytes + sizeof(WCHAR)), (WCHAR *)(answer + 1)};
+        memcpy(answer + 1, name, bytes + sizeof(WCHAR));
+    }
+    free(name);
+    return status;
+}
+
 static nt_status WINAPI_DEF nt_NtQueryVirtualMemory(HANDLE process, const void *address,
                                                     ULONG info_class, void *out, SIZE_T size,
                                                     SIZE_T *returned)
@@ -100,14 +138,14 @@ static nt_status WINAPI_DEF nt_NtQueryVirtualMemory(HANDLE process, const void *
     nt_status status = check_process(process);
     if (!nt_ok(status))
         return status;
-    if (info_class != MEMORY_BASIC_INFORMATION_CLASS)
+    switch (info_class) {
+    case MEMORY_BASIC_INFORMATION_CLASS:
+        return query_basic(address, out, size, returned);
+    case MEMORY_MAPPED_FILENAME_CLASS:
+        return query_name(address, out, size, returned);
+    default:
         return (nt_status)STATUS_INVALID_INFO_CLASS;
-    if (size < sizeof(struct win32_memory_information))
-        return (nt_status)STATUS_INFO_LENGTH_MISMATCH;
-    status = win32_query_memory(address, out);
-    if (nt_ok(status) && returned)
-        *returned = sizeof(struct win32_memory_information);
-    return status;
+    }
 }
 
 static nt_status copy_memory(HANDLE process, const void *address, const void *buffer, SIZE_T size,
