@@ -175,7 +175,7 @@ nt_status mm_data_commit(uint64_t base, uint64_t size, uint32_t protect, bool *i
         status = commit_pages(data, base, size, offset, protect);
     if (!nt_ok(status))
         pe_fail(err, status, "%s: 0x%llx bytes at 0x%llx of a view cannot be committed as %s: %s",
-                data->source.name, (unsigned long long)size, (unsigned long long)base,
+                mm_data_name(data), (unsigned long long)size, (unsigned long long)base,
                 mm_protect_name(protect), nt_status_text(status));
     mm_data_unref(data);
     return status;

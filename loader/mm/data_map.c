@@ -15,11 +15,6 @@
 
 #define WRITECOPY (PAGE_WRITECOPY | PAGE_EXECUTE_WRITECOPY)
 
-static const char *name_of(const struct mm_data *data)
-{
-    return data->source.name[0] != '\0' ? data->source.name : "paging file";
-}
-
 /* Rounds up to pages what `how` wants of the section. */
 static nt_status check_part(const struct mm_data *data, const struct mm_data_map *how,
                             uint64_t *size, struct pe_error *err)
@@ -29,13 +24,13 @@ static nt_status check_part(const struct mm_data *data, const struct mm_data_map
     if (how->offset % MM_GRANULARITY != 0 || how->base % MM_GRANULARITY != 0)
         return pe_fail(err, STATUS_MAPPED_ALIGNMENT,
                        "%s: a view at 0x%llx of offset 0x%llx: both must be multiples of 64 KiB",
-                       name_of(data), (unsigned long long)how->base,
+                       mm_data_name(data), (unsigned long long)how->base,
                        (unsigned long long)how->offset);
     if (how->offset >= whole || how->size > whole - how->offset)
         return pe_fail(err, STATUS_INVALID_VIEW_SIZE,
                        "%s: a view of 0x%llx bytes from offset 0x%llx does not fit a section of "
                        "0x%llx bytes",
-                       name_of(data), (unsigned long long)how->size,
+                       mm_data_name(data), (unsigned long long)how->size,
                        (unsigned long long)how->offset, (unsigned long long)whole);
     *size = mm_round_up(how->size != 0 ? how->size : whole - how->offset, MM_PAGE);
     return STATUS_SUCCESS;
@@ -45,10 +40,10 @@ static nt_status check_protect(const struct mm_data *data, uint32_t protect, str
 {
     if (!mm_protect_valid(protect) || protect > 0xFF)
         return pe_fail(err, STATUS_INVALID_PAGE_PROTECTION, "%s: 0x%x is no protection for a view",
-                       name_of(data), protect);
+                       mm_data_name(data), protect);
     if (!mm_protect_allows_view(data->source.protect, protect))
         return pe_fail(err, STATUS_SECTION_PROTECTION, "%s: a %s section has no %s views",
-                       name_of(data), mm_protect_name(data->source.protect),
+                       mm_data_name(data), mm_protect_name(data->source.protect),
                        mm_protect_name(protect));
     return STATUS_SUCCESS;
 }
@@ -68,9 +63,9 @@ static nt_status overlay(const struct mm_data_view *view, struct pe_error *err)
     if (errno == EPERM && (prot & PROT_EXEC))
         return pe_fail(err, STATUS_ACCESS_DENIED,
                        "%s: no executable view: its file system is mounted noexec",
-                       name_of(view->data));
+                       mm_data_name(view->data));
     return pe_fail(err, mm_status_of_errno(errno), "%s: cannot be mapped %s: %s",
-                   name_of(view->data), mm_protect_name(protect), strerror(errno));
+                   mm_data_name(view->data), mm_protect_name(protect), strerror(errno));
 }
 
 static nt_status populate(struct mm_data_view *view, struct pe_error *err)
@@ -96,7 +91,7 @@ static nt_status populate(struct mm_data_view *view, struct pe_error *err)
     }
     mm_ranges_unlock();
     if (!nt_ok(status))
-        pe_fail(err, status, "%s: no memory for the view", name_of(view->data));
+        pe_fail(err, status, "%s: no memory for the view", mm_data_name(view->data));
     return status;
 }
 
@@ -109,7 +104,7 @@ static nt_status map_at(struct mm_data *data, const struct mm_data_map *how, uin
 
     if (view == NULL || !mm_range_init(&view->range, MM_RANGE_DATA, base, size, protect)) {
         free(view);
-        return pe_fail(err, STATUS_NO_MEMORY, "%s: no memory for the view", name_of(data));
+        return pe_fail(err, STATUS_NO_MEMORY, "%s: no memory for the view", mm_data_name(data));
     }
     view->range.data = view;
     view->data = mm_data_ref(data);
@@ -134,7 +129,7 @@ nt_status mm_data_map(struct mm_data *data, const struct mm_data_map *how, uint6
     if (nt_ok(status)) {
         status = mm_reserve(how->limit, &at, bytes, err);
         if (!nt_ok(status))
-            pe_error_prefix(err, "%s: ", name_of(data));
+            pe_error_prefix(err, "%s: ", mm_data_name(data));
     }
     if (!nt_ok(status))
         return status;

@@ -20,6 +20,12 @@ struct mm_data_view {
     uint64_t offset; /* of the view's first byte in the section */
 };
 
+/* For messages. */
+static inline const char *mm_data_name(const struct mm_data *data)
+{
+    return data->source.name[0] != '\0' ? data->source.name : "paging file";
+}
+
 /* The section decides about caching, whatever VirtualProtect is told. */
 static inline uint32_t mm_data_modifier(const struct mm_data *data, uint32_t protect)
 {

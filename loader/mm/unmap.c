@@ -109,7 +109,7 @@ nt_status mm_flush_view(uint64_t *address, uint64_t *size, struct pe_error *err)
     /* Unmapped by another thread since: its pages are in the file. */
     if (error != 0 && error != ENOMEM)
         status = pe_fail(err, mm_status_of_errno(error), "%s: cannot be written: %s",
-                         data->source.name, strerror(error));
+                         mm_data_name(data), strerror(error));
     mm_data_unref(data);
     return status;
 }

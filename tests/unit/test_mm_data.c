@@ -3,6 +3,7 @@
  */
 #include "tests/unit/data_test.h"
 
+#include <dlfcn.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -482,6 +483,17 @@ static void unmapping(void **state)
 /* ---- flushing, caching ------------------------------------------------------------------------
  */
 
+static unsigned written; /* calls of msync(2) that wait for the file system */
+
+int msync(void *address, size_t size, int flags)
+{
+    int (*real)(void *, size_t, int) =
+        (int (*)(void *, size_t, int))(uintptr_t)dlsym(RTLD_NEXT, "msync");
+
+    written += flags == MS_SYNC;
+    return real(address, size, flags);
+}
+
 static void flushing(void **state)
 {
     static const struct {
@@ -503,13 +515,17 @@ static void flushing(void **state)
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         uint64_t at = test_address(view) + rows[i].at, size = rows[i].size;
 
+        written = 0;
         assert_status(mm_flush_view(&at, &size, NULL), rows[i].status);
+        assert_int_equal(written, nt_ok(rows[i].status));
         if (!nt_ok(rows[i].status))
             continue;
         assert_int_equal(at, test_address(view) + rows[i].from);
         assert_int_equal(size, rows[i].count);
     }
-    data_unmap(view);
+    written = 0;
+    data_unmap(view); /* the pages are the file's already */
+    assert_int_equal(written, 0);
     mm_data_unref(data);
     /* Nothing to write, and no failure: the paging file, a read-only view, a copy. */
     data = data_of_memory(SIZE, PAGE_READWRITE, SEC_COMMIT, NULL);
@@ -521,6 +537,7 @@ static void flushing(void **state)
         assert_int_equal(size, SIZE);
         data_unmap(view);
     }
+    assert_int_equal(written, 0);
     mm_data_unref(data);
 }
 
@@ -557,7 +574,9 @@ static void caching(void **state)
         assert_status(data_protect(view, 0x1000, PAGE_READWRITE | rows[i].foreign, &old),
                       STATUS_INVALID_PAGE_PROTECTION);
         view[0] = 0x66;
+        written = 0;
         data_unmap(view);
+        assert_int_equal(written, rows[i].attribute == SEC_NOCACHE); /* write-through */
         assert_int_equal(pread(source.fd, &old, 1, 0), 1);
         assert_int_equal((uint8_t)old, 0x66);
         close(source.fd);
