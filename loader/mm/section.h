@@ -61,6 +61,13 @@ uint64_t mm_section_shared_size(const struct mm_section *section);
 /* Writes the initial content of the SHARED extents into `fd` (an empty file of that size). */
 nt_status mm_section_write_shared(const struct mm_section *section, int fd, struct pe_error *err);
 
+/*
+ * What mm_section_create_image() would say of the file's headers, without building anything: the
+ * status, and the headers when they are accepted.
+ */
+nt_status mm_file_check_image(int fd, const char *name, struct pe_headers *out,
+                              struct pe_error *err);
+
 /* A whole file, read-only, for parsers. The span is unmapped by mm_file_unmap(). */
 nt_status mm_file_map(int fd, const char *name, struct pe_span *out, struct pe_error *err);
 void mm_file_unmap(struct pe_span span);

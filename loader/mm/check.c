@@ -1,0 +1,28 @@
+/*
+ * What creating an image section object would say of a file, without building one (section.h).
+ */
+#include <sys/stat.h>
+
+#include "loader/mm/section_object.h"
+#include "pe/rules.h"
+
+nt_status mm_file_check_image(int fd, const char *name, struct pe_headers *out,
+                              struct pe_error *err)
+{
+    struct pe_span bytes;
+    struct pe_image image;
+    struct stat st;
+    nt_status status = mm_file_read_headers(fd, name, &bytes, &st, err);
+
+    if (!nt_ok(status))
+        return status;
+    status = pe_open(bytes, PE_LAYOUT_FILE, &image, err);
+    if (nt_ok(status))
+        status = pe_rules_check(&image, err);
+    if (nt_ok(status))
+        *out = image.h;
+    else
+        pe_error_prefix(err, "%s: ", name);
+    mm_file_unmap(bytes);
+    return status;
+}
