@@ -27,6 +27,22 @@ nt_status ke_process_init(struct pe_error *err);
  */
 nt_status ke_process_set_image(uint64_t base, const char *host_path, int argc, char *const *argv,
                                struct pe_error *err);
+/* UTF-16, not terminated. */
+struct ke_wide {
+    const uint16_t *text;
+    size_t length; /* units */
+};
+/* What CreateProcess was given for this process; all of it is copied. */
+struct ke_start {
+    struct ke_wide command_line, desktop;
+    struct ke_wide title;        /* empty = the image's path */
+    struct ke_wide runtime_data; /* lpReserved2, cbReserved2 */
+    /* STARTUPINFO from dwX to wShowWindow: x, y, sizes, character counts, fill, flags, show. */
+    uint32_t look[9];
+};
+/* ke_process_set_image() for such a process. */
+nt_status ke_process_set_start(uint64_t base, const char *host_path, const struct ke_start *start,
+                               struct pe_error *err);
 /* The handle values of RTL_USER_PROCESS_PARAMETERS.StandardInput/Output/Error. */
 void ke_process_set_std_handles(uint32_t input, uint32_t output, uint32_t error);
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "loader/ke/ke.h"
 #include "loader/ke/process.h"
 #include "loader/ke/teb.h"
 #include "loader/ldr/path.h"
@@ -98,6 +99,13 @@ static void put_path(struct block *block, struct ke_unicode_string *out, const c
     put_string(block, out, length);
 }
 
+static void put_text(struct block *block, struct ke_unicode_string *out, struct ke_wide text)
+{
+    if (text.length)
+        memcpy(block->next, text.text, text.length * 2);
+    put_string(block, out, text.length);
+}
+
 static void put_environment(struct block *block, struct ke_process_parameters *parameters)
 {
     uint16_t *start = block->next;
@@ -111,6 +119,60 @@ static void put_environment(struct block *block, struct ke_process_parameters *p
     *block->next++ = 0;
     parameters->Environment = start;
     parameters->EnvironmentSize = (uintptr_t)(block->next - start) * 2;
+}
+
+/* The order of ke_start.look. */
+static void put_look(struct ke_process_parameters *p, const uint32_t *look)
+{
+    p->StartingX = look[0];
+    p->StartingY = look[1];
+    p->CountX = look[2];
+    p->CountY = look[3];
+    p->CountCharsX = look[4];
+    p->CountCharsY = look[5];
+    p->FillAttribute = look[6];
+    p->WindowFlags = look[7];
+    p->ShowWindowFlags = look[8];
+}
+
+/* What CreateProcess can choose and a process that nobody created has by default. */
+static void put_start(struct block *block, struct ke_process_parameters *p,
+                      const struct ke_parameters *source)
+{
+    const struct ke_start *start = source->start;
+    if (!start) {
+        put_utf8(block, &p->CommandLine, source->command_line);
+        put_path(block, &p->WindowTitle, source->image_path, false);
+        put_utf8(block, &p->DesktopInfo, "Winsta0\\Default");
+        put_utf8(block, &p->RuntimeData, "");
+        return;
+    }
+    put_text(block, &p->CommandLine, start->command_line);
+    if (start->title.length)
+        put_text(block, &p->WindowTitle, start->title);
+    else
+        put_path(block, &p->WindowTitle, source->image_path, false);
+    if (start->desktop.length)
+        put_text(block, &p->DesktopInfo, start->desktop);
+    else
+        put_utf8(block, &p->DesktopInfo, "Winsta0\\Default");
+    put_text(block, &p->RuntimeData, start->runtime_data);
+    put_look(p, start->look);
+}
+
+/* The same limit for all of them: UNICODE_STRING's. */
+static nt_status check_start(const struct ke_start *start, size_t *needed, struct pe_error *err)
+{
+    const struct ke_wide *texts[] = {&start->command_line, &start->desktop, &start->title,
+                                     &start->runtime_data};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        if (texts[i]->length > STRING_MAX)
+            return pe_fail(err, STATUS_INVALID_PARAMETER,
+                           "a string of %zu characters is too long for the process parameters",
+                           texts[i]->length);
+        *needed += texts[i]->length + 1;
+    }
+    return STATUS_SUCCESS;
 }
 
 /* UTF-16 never has more units than UTF-8 has bytes; 16 cover a drive, a separator and the NUL. */
@@ -138,8 +200,11 @@ nt_status ke_parameters_build(const struct ke_parameters *source,
                            "a string of %zu bytes is too long for the process parameters",
                            strlen(texts[i]));
     struct block block = {.room = characters_needed(texts, sizeof(texts) / sizeof(texts[0]))};
+    nt_status status =
+        source->start ? check_start(source->start, &block.room, err) : STATUS_SUCCESS;
     uint64_t base = 0, size = sizeof(struct ke_process_parameters) + block.room * 2;
-    nt_status status = mm_alloc(&base, &size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, err);
+    if (nt_ok(status))
+        status = mm_alloc(&base, &size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, err);
     if (!nt_ok(status))
         return status;
     struct ke_process_parameters *p = (struct ke_process_parameters *)(uintptr_t)base;
@@ -147,12 +212,9 @@ nt_status ke_parameters_build(const struct ke_parameters *source,
     p->Flags = 1;
     put_path(&block, &p->CurrentDirectory.DosPath, directory, true);
     put_path(&block, &p->ImagePathName, source->image_path, false);
-    put_utf8(&block, &p->CommandLine, source->command_line);
-    put_path(&block, &p->WindowTitle, source->image_path, false);
     put_utf8(&block, &p->DllPath, "");
-    put_utf8(&block, &p->DesktopInfo, "Winsta0\\Default");
     put_utf8(&block, &p->ShellInfo, "");
-    put_utf8(&block, &p->RuntimeData, "");
+    put_start(&block, p, source);
     put_environment(&block, p);
     p->Length = (uint32_t)((char *)block.next - (char *)p);
     p->MaximumLength = (uint32_t)size;

@@ -122,7 +122,7 @@ static nt_status host_parameters(struct ke_process_parameters **out, struct pe_e
     char *line = ke_command_line(argc, argv);
     if (!line)
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for the command line");
-    struct ke_parameters source = {path, line};
+    struct ke_parameters source = {path, line, NULL};
     nt_status status = ke_parameters_build(&source, out, err);
     free(line);
     return status;
@@ -166,6 +166,32 @@ nt_status ke_process_init(struct pe_error *err)
     return status;
 }
 
+/* What the PEB tells of the EXE that is run. */
+static void show_image(uint64_t base)
+{
+    struct ldr_module *module = ldr_find_by_address(base);
+    peb->ImageBaseAddress = (void *)(uintptr_t)base;
+    if (module) {
+        const struct pe_headers *headers = &ldr_module_image(module)->h;
+        peb->ImageSubsystem = headers->subsystem;
+        peb->ImageSubsystemMajorVersion = headers->major_subsystem_version;
+        peb->ImageSubsystemMinorVersion = headers->minor_subsystem_version;
+    }
+}
+
+static nt_status set_parameters(const struct ke_parameters *source, struct pe_error *err)
+{
+    struct ke_process_parameters *fresh, *old = peb->ProcessParameters;
+    nt_status status = ke_parameters_build(source, &fresh, err);
+    if (!nt_ok(status))
+        return status;
+    fresh->StandardInput = old->StandardInput;
+    fresh->StandardOutput = old->StandardOutput;
+    fresh->StandardError = old->StandardError;
+    peb->ProcessParameters = fresh; /* the old block stays: code may hold pointers into it */
+    return STATUS_SUCCESS;
+}
+
 nt_status ke_process_set_image(uint64_t base, const char *host_path, int argc, char *const *argv,
                                struct pe_error *err)
 {
@@ -175,25 +201,24 @@ nt_status ke_process_set_image(uint64_t base, const char *host_path, int argc, c
     char *line = ke_command_line(argc, argv);
     if (!line)
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for the command line");
-    struct ke_parameters source = {host_path, line};
-    struct ke_process_parameters *fresh, *old = peb->ProcessParameters;
-    status = ke_parameters_build(&source, &fresh, err);
+    struct ke_parameters source = {host_path, line, NULL};
+    status = set_parameters(&source, err);
     free(line);
-    if (!nt_ok(status))
-        return status;
-    fresh->StandardInput = old->StandardInput;
-    fresh->StandardOutput = old->StandardOutput;
-    fresh->StandardError = old->StandardError;
-    peb->ProcessParameters = fresh; /* the old block stays: code may hold pointers into it */
-    peb->ImageBaseAddress = (void *)(uintptr_t)base;
-    struct ldr_module *module = ldr_find_by_address(base);
-    if (module) {
-        const struct pe_headers *headers = &ldr_module_image(module)->h;
-        peb->ImageSubsystem = headers->subsystem;
-        peb->ImageSubsystemMajorVersion = headers->major_subsystem_version;
-        peb->ImageSubsystemMinorVersion = headers->minor_subsystem_version;
-    }
-    return STATUS_SUCCESS;
+    if (nt_ok(status))
+        show_image(base);
+    return status;
+}
+
+nt_status ke_process_set_start(uint64_t base, const char *host_path, const struct ke_start *start,
+                               struct pe_error *err)
+{
+    struct ke_parameters source = {host_path, "", start};
+    nt_status status = ke_process_init(err);
+    if (nt_ok(status))
+        status = set_parameters(&source, err);
+    if (nt_ok(status))
+        show_image(base);
+    return status;
 }
 
 void ke_process_set_std_handles(uint32_t input, uint32_t output, uint32_t error)

@@ -11,6 +11,7 @@
 
 struct ke_thread;
 struct ke_process_parameters;
+struct ke_start;
 
 /* What ke presents itself as (facts: the Windows version that the layouts belong to). */
 enum {
@@ -26,8 +27,9 @@ void ke_process_watch_thread(struct ke_thread *thread);
 
 /* The process parameters with all their strings in one region of private memory. */
 struct ke_parameters {
-    const char *image_path;   /* host path */
-    const char *command_line; /* UTF-8 */
+    const char *image_path;       /* host path */
+    const char *command_line;     /* UTF-8; with `start`: "" */
+    const struct ke_start *start; /* NULL = none */
 };
 nt_status ke_parameters_build(const struct ke_parameters *source,
                               struct ke_process_parameters **out, struct pe_error *err);

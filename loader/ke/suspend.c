@@ -167,6 +167,11 @@ static void stop_self(struct ke_thread_object *object)
     ke_thread_end_if_told();
 }
 
+void ke_suspend_begin(void)
+{
+    __atomic_store_n(&ke_current->object->suspend_count, 1, __ATOMIC_RELEASE);
+}
+
 bool ke_suspend_at_start(struct ke_thread_object *object, struct ke_context *initial)
 {
     object->initial = initial;

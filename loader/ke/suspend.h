@@ -64,6 +64,9 @@ void ke_thread_end_if_told(void);
 bool ke_suspend_has_ended(const struct ke_thread_object *object);
 /* The thread goes on after its ke_run(): it is the host's again. */
 void ke_suspend_end_forgotten(struct ke_thread_object *object);
+/* The first thread of a process, before it says that it is there: it waits in ke_suspend_at_start()
+ * until it is resumed. */
+void ke_suspend_begin(void);
 /* A thread that has not started waits for its resume; `initial` as it would be shown.
  * False: it was terminated. */
 bool ke_suspend_at_start(struct ke_thread_object *object, struct ke_context *initial);
