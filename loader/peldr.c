@@ -8,6 +8,7 @@
 #include "loader/ke/ke.h"
 #include "loader/ldr/gate.h"
 #include "loader/ldr/ldr.h"
+#include "loader/ob/process.h"
 #include "loader/peldr_api.h"
 
 #define SEARCH_FLAGS                                                                     \
@@ -52,6 +53,9 @@ static peldr_module *open_options(const struct ldr_load_options *options)
     }
     if (nt_ok(status)) {
         status = ldr_load(options, &module, err);
+    }
+    if (nt_ok(status) && !(options->flags & PELDR_MAP_ONLY)) {
+        peldr_answer_others();
     }
     return peldr_result(status) == 0 ? module : NULL;
 }
@@ -149,6 +153,14 @@ static uint32_t WINAPI_DEF start_program(void *exe)
                                         0);
 }
 
+uint32_t peldr_run_program(peldr_module *exe)
+{
+    uint32_t value = ke_run(start_program, exe);
+    ldr_process_detach();
+    ob_process_set_exit_code(value);
+    return value;
+}
+
 int peldr_run(peldr_module *exe, int argc, char *const *argv)
 {
     struct pe_error *err;
@@ -165,7 +177,5 @@ int peldr_run(peldr_module *exe, int argc, char *const *argv)
     if (peldr_result(status) != 0) {
         return -1;
     }
-    uint32_t value = ke_run(start_program, exe);
-    ldr_process_detach();
-    return (int)value;
+    return (int)peldr_run_program(exe);
 }

@@ -103,6 +103,15 @@ PELDR_API int peldr_attach_thread(void);
  */
 PELDR_API int peldr_run(peldr_module *exe, int argc, char *const *argv);
 
+/*
+ * The other side of an image's CreateProcess: `socket` is the descriptor that the parent's peldr
+ * has put into this process. Takes over what it sends, reports, loads the program and runs it; ends
+ * the process with the program's exit code, or with the NTSTATUS of what kept it from running.
+ * Returns -1 only when there is no such parent. For the peldr command, and for programs that stand
+ * in for it (PELDR_COMMAND).
+ */
+PELDR_API int peldr_run_child(int socket);
+
 /* ---- exceptions --------------------------------------------------------------------------------
  */
 

@@ -7,7 +7,10 @@
 
 #include "loader/ke/ke.h"
 #include "loader/ldr/ldr.h"
+#include "loader/ob/process.h"
 #include "loader/peldr_api.h"
+#include "loader/win32/child.h"
+#include "loader/win32/otherprocess.h"
 #include "loader/win32/win32.h"
 
 static __thread struct pe_error last;
@@ -43,10 +46,23 @@ const char *peldr_status_name(uint32_t status)
     return nt_status_name(status);
 }
 
+/* What others may ask this process for is known before anybody can ask. */
+static void register_all(void)
+{
+    win32_register();
+    child_thread_register();
+    win32_process_info_register();
+}
+
+void peldr_answer_others(void)
+{
+    ob_service_start(NULL);
+}
+
 struct pe_error *peldr_begin(void)
 {
     static pthread_once_t registered = PTHREAD_ONCE_INIT;
-    pthread_once(&registered, win32_register);
+    pthread_once(&registered, register_all);
     last.status = STATUS_SUCCESS;
     last.rule = NULL;
     last.text[0] = '\0';

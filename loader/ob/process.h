@@ -72,6 +72,7 @@ enum ob_request {
     OB_REQUEST_THREAD,        /* suspend and resume of the first thread */
     OB_REQUEST_MAP_VIEW,      /* a section's parcel + where -> base and size: NtMapViewOfSection */
     OB_REQUEST_UNMAP_VIEW,
+    OB_REQUEST_INFO, /* -> what it runs: image path, word size, handles (win32/otherprocess.c) */
     OB_REQUEST_COUNT
 };
 

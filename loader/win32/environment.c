@@ -193,6 +193,21 @@ void win32_environment_install(void)
     pthread_mutex_unlock(&lock);
 }
 
+bool win32_environment_take(const WCHAR *source, size_t units)
+{
+    WCHAR *copy = calloc(units + 2, sizeof(*copy)); /* ends with two NULs whatever it holds */
+    if (!copy)
+        return false;
+    if (units)
+        memcpy(copy, source, units * sizeof(*copy));
+    pthread_mutex_lock(&lock);
+    free(block);
+    block = copy;
+    current();
+    pthread_mutex_unlock(&lock);
+    return true;
+}
+
 /* The entry of a variable, or the end of the block. Hidden "=C:" names begin with their "=". */
 static WCHAR *find(WCHAR *at, const WCHAR *name, size_t length)
 {

@@ -71,21 +71,32 @@ nt_status win32_handle_close(HANDLE handle)
 }
 
 /* The host's streams stay the host's: their descriptors are not closed with the handles. */
-static HANDLE standard_handle(int fd, uint32_t access)
+static uint32_t standard_handle(int fd, uint32_t access)
 {
     HANDLE handle = win32_file_from_fd(fd, access, false);
-    return handle == INVALID_HANDLE_VALUE ? NULL : handle;
+    if (handle == INVALID_HANDLE_VALUE)
+        return 0;
+    ob_handle_flags(win32_ob_handle(handle), 1, 1, NULL); /* children share them */
+    return win32_ob_handle(handle);
+}
+
+static bool std_handles_set;
+
+void win32_process_set_std_handles(uint32_t input, uint32_t output, uint32_t error)
+{
+    ke_process_set_std_handles(input, output, error);
+    std_handles_set = true;
 }
 
 static void setup(void)
 {
     struct ke_peb *peb = ke_peb();
     peb->ProcessHeap = win32_process_heap();
-    if (!peb->ProcessParameters->StandardOutput) {
-        HANDLE in = standard_handle(STDIN_FILENO, GENERIC_READ);
-        HANDLE out = standard_handle(STDOUT_FILENO, GENERIC_WRITE);
-        HANDLE err = standard_handle(STDERR_FILENO, GENERIC_WRITE);
-        ke_process_set_std_handles(win32_ob_handle(in), win32_ob_handle(out), win32_ob_handle(err));
+    if (!std_handles_set) {
+        uint32_t in = standard_handle(STDIN_FILENO, GENERIC_READ);
+        uint32_t out = standard_handle(STDOUT_FILENO, GENERIC_WRITE);
+        uint32_t err = standard_handle(STDERR_FILENO, GENERIC_WRITE);
+        win32_process_set_std_handles(in, out, err);
     }
     win32_environment_install();
 }

@@ -23,12 +23,21 @@ nt_status win32_handle_close(HANDLE handle);
  */
 void win32_process_setup(void);
 
+/* Standard handles that another process has chosen; before the builtin modules are attached. */
+void win32_process_set_std_handles(uint32_t input, uint32_t output, uint32_t error);
+
 /*
  * The environment (environment.c): a block of NUL-terminated "NAME=value" strings with one more NUL
  * at the end, which PEB.ProcessParameters.Environment points to. It starts as the host's, with PATH
  * in Windows's form and what every Windows process has.
  */
 void win32_environment_install(void);
+/*
+ * Takes a copy of a block that another process has chosen, instead of the host's: `units` with both
+ * NULs (without them it is cut or completed). Before the builtin modules are attached. False: no
+ * memory.
+ */
+bool win32_environment_take(const WCHAR *source, size_t units);
 /* Sets (`value` NULL: deletes) a variable. Returns a Win32 error. */
 uint32_t win32_setenv(const WCHAR *name, const WCHAR *value);
 /*

@@ -44,7 +44,11 @@
     X(memory)                \
     X(misc)                  \
     X(module)                \
+    X(createprocess)         \
+    X(procattr)              \
     X(process)               \
+    X(processinfo)           \
+    X(processlist)           \
     X(resource)              \
     X(system)                \
     X(time)                  \

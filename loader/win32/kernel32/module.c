@@ -405,40 +405,9 @@ static DWORD WINAPI_DEF k32_K32GetModuleBaseNameA(HANDLE process, HMODULE handle
     return length ? win32_return_path(wide, length, buffer, size) : 0;
 }
 
-/* `*size` counts without the NUL; flag 1 asks for NT's own form of the path, which there is not. */
-static BOOL WINAPI_DEF k32_QueryFullProcessImageNameW(HANDLE process, DWORD flags, WCHAR *buffer,
-                                                      DWORD *size)
-{
-    if (!win32_is_this_process(process))
-        return FALSE;
-    if (flags)
-        return win32_fail(flags == 1 ? ERROR_NOT_SUPPORTED : ERROR_INVALID_PARAMETER);
-    const WCHAR *path = ke_peb()->ProcessParameters->ImagePathName.Buffer;
-    DWORD length = (DWORD)win32_wlen(path);
-    if (win32_return_wide(path, length, buffer, *size) > length)
-        return win32_fail(ERROR_INSUFFICIENT_BUFFER);
-    *size = length;
-    return TRUE;
-}
-
-static BOOL WINAPI_DEF k32_QueryFullProcessImageNameA(HANDLE process, DWORD flags, char *buffer,
-                                                      DWORD *size)
-{
-    WCHAR wide[PATH_MAX];
-    DWORD length = PATH_MAX;
-    if (!k32_QueryFullProcessImageNameW(process, flags, wide, &length))
-        return FALSE;
-    if (win32_return_path(wide, length, buffer, *size) > length)
-        return win32_fail(ERROR_INSUFFICIENT_BUFFER);
-    *size = length;
-    return TRUE;
-}
-
 const struct ldr_builtin_export kernel32_module_exports[] = {
     LDR_FN(k32_, K32GetModuleFileNameExA),
     LDR_FN(k32_, K32GetModuleBaseNameA),
-    LDR_FN(k32_, QueryFullProcessImageNameA),
-    LDR_FN(k32_, QueryFullProcessImageNameW),
     LDR_FN(k32_, LoadLibraryA),
     LDR_FN(k32_, LoadLibraryW),
     LDR_FN(k32_, LoadLibraryExA),

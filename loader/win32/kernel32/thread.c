@@ -8,6 +8,7 @@
 #include "loader/ke/suspend.h"
 #include "loader/ldr/gate.h"
 #include "loader/ldr/ldr.h"
+#include "loader/win32/child.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/kernel32/families.h"
 #include "loader/win32/process.h"
@@ -91,10 +92,29 @@ static void WINAPI_DEF k32_FreeLibraryAndExitThread(HMODULE module, DWORD code)
     ke_thread_exit(code); /* nothing here returns to the module */
 }
 
+/* A thread of another process (win32/child.h): false when the handle is none. Else `*status`. */
+static bool other_process(HANDLE handle, uint32_t needed, enum child_thread_op op, uint32_t *value,
+                          nt_status *status)
+{
+    struct ob_object *thread;
+    *status = win32_typed(handle, &child_thread_type, needed, &thread);
+    if (*status == (nt_status)STATUS_OBJECT_TYPE_MISMATCH ||
+        *status == (nt_status)STATUS_INVALID_HANDLE)
+        return false;
+    if (nt_ok(*status)) {
+        *status = child_thread_request(thread, op, value);
+        ob_object_unref(thread);
+    }
+    return true;
+}
+
 static BOOL WINAPI_DEF k32_TerminateThread(HANDLE handle, DWORD code)
 {
     struct ob_object *thread;
-    nt_status status = win32_thread(handle, WIN32_THREAD_TERMINATE, &thread);
+    nt_status status;
+    if (other_process(handle, WIN32_THREAD_TERMINATE, CHILD_THREAD_TERMINATE, &code, &status))
+        return win32_result(status);
+    status = win32_thread(handle, WIN32_THREAD_TERMINATE, &thread);
     if (!nt_ok(status))
         return win32_result(status);
     bool self = ke_thread_id_of(thread) == ke_thread_id();
@@ -115,20 +135,34 @@ static DWORD WINAPI_DEF k32_GetCurrentThreadId(void)
     return ke_thread_id();
 }
 
-static DWORD WINAPI_DEF k32_GetThreadId(HANDLE handle)
+static bool ids_of(HANDLE handle, DWORD *thread_id, DWORD *process_id)
 {
     struct ob_object *thread;
-    nt_status status = thread_of(handle, &thread);
-    if (!nt_ok(status))
-        return (DWORD)win32_result(status);
-    DWORD id = ke_thread_id_of(thread);
+    nt_status status = win32_typed(handle, &child_thread_type, 0, &thread);
+    if (nt_ok(status)) {
+        *thread_id = child_thread_id(thread);
+        *process_id = child_thread_process_id(thread);
+    } else {
+        status = thread_of(handle, &thread);
+        if (!win32_result(status))
+            return false;
+        *thread_id = ke_thread_id_of(thread);
+        *process_id = ke_process_id();
+    }
     ob_object_unref(thread);
-    return id;
+    return true;
+}
+
+static DWORD WINAPI_DEF k32_GetThreadId(HANDLE handle)
+{
+    DWORD thread_id, process_id;
+    return ids_of(handle, &thread_id, &process_id) ? thread_id : 0;
 }
 
 static DWORD WINAPI_DEF k32_GetProcessIdOfThread(HANDLE handle)
 {
-    return k32_GetThreadId(handle) ? ke_process_id() : 0;
+    DWORD thread_id, process_id;
+    return ids_of(handle, &thread_id, &process_id) ? process_id : 0;
 }
 
 static HANDLE WINAPI_DEF k32_OpenThread(DWORD access, BOOL inherit, DWORD id)
@@ -144,7 +178,10 @@ static HANDLE WINAPI_DEF k32_OpenThread(DWORD access, BOOL inherit, DWORD id)
 static BOOL WINAPI_DEF k32_GetExitCodeThread(HANDLE handle, DWORD *code)
 {
     struct ob_object *thread;
-    nt_status status = thread_of(handle, &thread);
+    nt_status status;
+    if (other_process(handle, 0, CHILD_THREAD_EXIT_CODE, code, &status))
+        return win32_result(status);
+    status = thread_of(handle, &thread);
     if (!nt_ok(status))
         return win32_result(status);
     *code = ke_thread_exit_code(thread);
@@ -154,11 +191,14 @@ static BOOL WINAPI_DEF k32_GetExitCodeThread(HANDLE handle, DWORD *code)
 
 typedef nt_status (*count_function)(struct ob_object *thread, uint32_t *previous);
 
-static DWORD change_count(HANDLE handle, count_function change)
+static DWORD change_count(HANDLE handle, count_function change, enum child_thread_op op)
 {
     struct ob_object *thread;
     uint32_t previous = RESUME_FAILED;
-    nt_status status = win32_thread(handle, WIN32_THREAD_SUSPEND_RESUME, &thread);
+    nt_status status;
+    if (other_process(handle, WIN32_THREAD_SUSPEND_RESUME, op, &previous, &status))
+        return win32_result(status) ? previous : RESUME_FAILED;
+    status = win32_thread(handle, WIN32_THREAD_SUSPEND_RESUME, &thread);
     if (nt_ok(status)) {
         status = change(thread, &previous);
         ob_object_unref(thread);
@@ -168,12 +208,12 @@ static DWORD change_count(HANDLE handle, count_function change)
 
 static DWORD WINAPI_DEF k32_ResumeThread(HANDLE handle)
 {
-    return change_count(handle, ke_thread_resume);
+    return change_count(handle, ke_thread_resume, CHILD_THREAD_RESUME);
 }
 
 static DWORD WINAPI_DEF k32_SuspendThread(HANDLE handle)
 {
-    return change_count(handle, ke_thread_suspend);
+    return change_count(handle, ke_thread_suspend, CHILD_THREAD_SUSPEND);
 }
 
 static BOOL WINAPI_DEF k32_SetThreadPriority(HANDLE handle, int priority)

@@ -27,6 +27,7 @@
     X(strconv)            \
     X(memory)             \
     X(section)            \
+    X(process)            \
     X(time)               \
     X(system)             \
     X(etw)                \

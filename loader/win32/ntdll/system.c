@@ -100,21 +100,13 @@ static void WINAPI_DEF nt_RtlSetLastWin32ErrorAndNtStatusFromNtStatus(nt_status 
 /* ---- information --------------------------------------------------------------------------------
  */
 
-enum { SYSTEM_BASIC_INFORMATION_CLASS = 0, PROCESS_BASIC_INFORMATION_CLASS = 0 };
+enum { SYSTEM_BASIC_INFORMATION_CLASS = 0 };
 
 struct system_basic_information {
     ULONG Reserved, TimerResolution, PageSize, NumberOfPhysicalPages, LowestPhysicalPageNumber,
         HighestPhysicalPageNumber, AllocationGranularity;
     ULONG_PTR MinimumUserModeAddress, MaximumUserModeAddress, ActiveProcessorsAffinityMask;
     BYTE NumberOfProcessors;
-};
-
-struct process_basic_information {
-    nt_status ExitStatus;
-    struct ke_peb *PebBaseAddress;
-    ULONG_PTR AffinityMask;
-    LONG BasePriority;
-    ULONG_PTR UniqueProcessId, InheritedFromUniqueProcessId;
 };
 
 /* An answer of one size: another length is refused, and told the right one. */
@@ -151,40 +143,12 @@ static nt_status WINAPI_DEF nt_NtQuerySystemInformation(ULONG info_class, void *
     return answer(&info, sizeof(info), out, size, returned);
 }
 
-static nt_status WINAPI_DEF nt_NtQueryInformationProcess(HANDLE process, ULONG info_class,
-                                                         void *out, ULONG size, ULONG *returned)
-{
-    struct process_basic_information info;
-    if (info_class != PROCESS_BASIC_INFORMATION_CLASS)
-        return (nt_status)STATUS_INVALID_INFO_CLASS;
-    if (!win32_is_this_process(process))
-        return (nt_status)STATUS_INVALID_HANDLE;
-    memset(&info, 0, sizeof(info));
-    info.ExitStatus = STATUS_PENDING; /* STILL_ACTIVE */
-    info.PebBaseAddress = ke_peb();
-    info.AffinityMask = ke_peb()->ActiveProcessAffinityMask;
-    info.BasePriority = 8; /* NORMAL_PRIORITY_CLASS */
-    info.UniqueProcessId = ke_process_id();
-    info.InheritedFromUniqueProcessId = (ULONG_PTR)getppid();
-    return answer(&info, sizeof(info), out, size, returned);
-}
-
 /* ---- the end ------------------------------------------------------------------------------------
  */
 
 static void WINAPI_DEF nt_RtlExitUserProcess(nt_status code)
 {
     ke_process_exit(code);
-}
-
-/* NULL ends the other threads of the process, which cannot be done from outside of them. */
-static nt_status WINAPI_DEF nt_NtTerminateProcess(HANDLE process, nt_status code)
-{
-    if (!process)
-        return (nt_status)STATUS_NOT_SUPPORTED;
-    if (!win32_is_this_process(process))
-        return (nt_status)STATUS_INVALID_HANDLE;
-    ke_process_terminate(code);
 }
 
 /* ---- random numbers -----------------------------------------------------------------------------
@@ -227,9 +191,7 @@ const struct ldr_builtin_export ntdll_system_exports[] = {
     LDR_FN(nt_, RtlGetLastNtStatus),
     LDR_FN(nt_, RtlSetLastWin32ErrorAndNtStatusFromNtStatus),
     NT_ZW(QuerySystemInformation),
-    NT_ZW(QueryInformationProcess),
     LDR_FN(nt_, RtlExitUserProcess),
-    NT_ZW(TerminateProcess),
     LDR_FN(nt_, RtlUniform),
     LDR_FN(nt_, RtlRandom),
     ALIAS(RtlRandomEx, RtlRandom),
