@@ -13,6 +13,9 @@
 #include "loader/win32/codepage.h"
 #include "loader/win32/strings.h"
 
+/* What a UNICODE_STRING can hold. */
+enum { MAX_LENGTH = 32767 };
+
 static bool is_slash(WCHAR c)
 {
     return c == '\\' || c == '/';
@@ -47,7 +50,7 @@ static const struct {
     {"NUL", "/dev/null"},    {"CON", "/dev/tty"}, {"CONIN$", "/dev/tty"},
     {"CONOUT$", "/dev/tty"}, {"AUX", NULL},       {"PRN", NULL},
 };
-#define DOS_DEVICE_COUNT (sizeof(dos_devices) / sizeof(*dos_devices))
+#define DOS_DEVICE_COUNT ((int)(sizeof(dos_devices) / sizeof(*dos_devices)))
 
 static bool equals_ascii(const WCHAR *s, size_t length, const char *ascii)
 {
@@ -60,13 +63,30 @@ static bool equals_ascii(const WCHAR *s, size_t length, const char *ascii)
     return true;
 }
 
+/* COM1 to COM9, LPT1 to LPT9. */
+static bool is_port(const WCHAR *s, size_t length)
+{
+    return length == 4 && s[3] >= '1' && s[3] <= '9' &&
+           (equals_ascii(s, 3, "COM") || equals_ascii(s, 3, "LPT"));
+}
+
+/* What does not belong to a device's name: a colon, dots and blanks. */
+static size_t device_length(const WCHAR *s, size_t length)
+{
+    while (length && (s[length - 1] == '.' || s[length - 1] == ' '))
+        length--;
+    return length && s[length - 1] == ':' ? length - 1 : length;
+}
+
+/* Index in the table, its size for what exists on Windows and not here, -1 for what is none. */
 static int dos_device(const WCHAR *s, size_t length)
 {
-    if (length && s[length - 1] == ':')
-        length--;
-    for (size_t i = 0; i < DOS_DEVICE_COUNT; i++) {
+    length = device_length(s, length);
+    if (is_port(s, length))
+        return DOS_DEVICE_COUNT;
+    for (int i = 0; i < DOS_DEVICE_COUNT; i++) {
         if (equals_ascii(s, length, dos_devices[i].name))
-            return (int)i;
+            return i;
     }
     return -1;
 }
@@ -76,7 +96,7 @@ const char *win32_host_device(const WCHAR *full)
     bool prefix = is_slash(full[0]) && is_slash(full[1]) && (full[2] == '.' || full[2] == '?') &&
                   is_slash(full[3]);
     int device = prefix ? dos_device(full + 4, win32_wlen(full + 4)) : -1;
-    return device < 0 ? NULL : dos_devices[device].host;
+    return device < 0 || device == DOS_DEVICE_COUNT ? NULL : dos_devices[device].host;
 }
 
 /* Length of the part of a full path that ".." cannot remove: "C:\", "\\server\share\", "\\.\". */
@@ -162,8 +182,7 @@ static void strip_tail(WCHAR *path)
 static WCHAR *device_path(const WCHAR *name, size_t length)
 {
     static const WCHAR prefix[] = {'\\', '\\', '.', '\\'};
-    if (length && name[length - 1] == ':')
-        length--;
+    length = device_length(name, length);
     WCHAR *out = calloc(length + 5, sizeof(WCHAR));
     if (out) {
         memcpy(out, prefix, sizeof(prefix));
@@ -199,10 +218,31 @@ WCHAR *win32_full_path(const WCHAR *name)
     return out;
 }
 
+static bool is_dots(const WCHAR *s, size_t length)
+{
+    return length && length <= 2 && s[0] == '.' && s[length - 1] == '.';
+}
+
+/* A path behind \\?\ is taken as it is, and no file is called "." or "..". */
+static bool has_dots(const WCHAR *s)
+{
+    while (*s) {
+        size_t length = 0;
+        while (s[length] && s[length] != '\\')
+            length++;
+        if (is_dots(s, length))
+            return true;
+        s += length + (s[length] == '\\');
+    }
+    return false;
+}
+
 /* Characters that no file name has; ":" after the drive would name a stream. */
 static bool is_valid_name(const WCHAR *full)
 {
     size_t i = root_length(full);
+    if (full[0] == '\\' && full[1] == '\\' && full[2] == '?' && has_dots(full + i))
+        return false;
     for (; full[i]; i++) {
         if (full[i] < 0x20 || (full[i] < 0x80 && strchr("<>\"|?*:", (char)full[i])))
             return false;
@@ -210,19 +250,29 @@ static bool is_valid_name(const WCHAR *full)
     return true;
 }
 
+static nt_status host_path_of(const WCHAR *full, bool must_exist, char *host)
+{
+    size_t length = win32_wlen(full);
+    if (length > MAX_LENGTH || ldr_utf16_to_utf8(full, length, NULL, 0) >= PATH_MAX)
+        return (nt_status)STATUS_NAME_TOO_LONG;
+    if (!is_valid_name(full))
+        return (nt_status)STATUS_OBJECT_NAME_INVALID;
+    nt_status status = ldr_path_to_host(full, length, must_exist, host, PATH_MAX);
+    return status == (nt_status)STATUS_BUFFER_TOO_SMALL ? (nt_status)STATUS_NAME_TOO_LONG : status;
+}
+
 nt_status win32_host_path(const WCHAR *name, bool must_exist, char **out)
 {
     *out = NULL;
     if (!name[0])
         return (nt_status)STATUS_OBJECT_PATH_NOT_FOUND;
+    if (win32_wlen(name) > MAX_LENGTH)
+        return (nt_status)STATUS_NAME_TOO_LONG;
     WCHAR *full = win32_full_path(name);
     char *host = malloc(PATH_MAX);
     nt_status status = (nt_status)STATUS_NO_MEMORY;
-    if (full && host) {
-        status = is_valid_name(full)
-                     ? ldr_path_to_host(full, win32_wlen(full), must_exist, host, PATH_MAX)
-                     : (nt_status)STATUS_OBJECT_NAME_INVALID;
-    }
+    if (full && host)
+        status = host_path_of(full, must_exist, host);
     free(full);
     if (nt_ok(status))
         *out = host;

@@ -17,7 +17,8 @@ WCHAR *win32_current_directory(void);
 
 /*
  * The host path of `name`, malloc'ed. STATUS_OBJECT_NAME_NOT_FOUND / _PATH_NOT_FOUND as ldr/path.h,
- * STATUS_OBJECT_NAME_INVALID for characters that no Windows name has.
+ * STATUS_OBJECT_NAME_INVALID for characters that no Windows name has, STATUS_NAME_TOO_LONG for more
+ * than 32767 of them or what the host cannot take.
  */
 nt_status win32_host_path(const WCHAR *name, bool must_exist, char **out);
 /* A host path in Windows's form, malloc'ed. */

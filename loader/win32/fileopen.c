@@ -16,6 +16,7 @@
 #include "loader/win32/errors.h"
 #include "loader/win32/file.h"
 #include "loader/win32/filename.h"
+#include "loader/win32/strings.h"
 
 /* Somebody else's success each time. */
 enum { MAX_ATTEMPTS = 1000 };
@@ -259,16 +260,30 @@ nt_status win32_file_open_host(const char *path, const struct win32_open *how,
     return make_file(&o, out);
 }
 
+/* A path with a "\\" at its end is a directory's or nobody's. */
+static nt_status file_path(const WCHAR *name, bool slash, const struct win32_open *how, char **path)
+{
+    struct stat st;
+    bool must_exist = how->disposition == OPEN_EXISTING || how->disposition == TRUNCATE_EXISTING;
+    nt_status status = win32_host_path(name, must_exist, path);
+    if (!nt_ok(status) || !slash || how->want_directory)
+        return status;
+    if (stat(*path, &st) == 0 && S_ISDIR(st.st_mode))
+        return STATUS_SUCCESS;
+    free(*path);
+    return (nt_status)STATUS_OBJECT_NAME_INVALID;
+}
+
 static nt_status path_to_open(const WCHAR *name, const struct win32_open *how, char **path)
 {
-    bool must_exist = how->disposition == OPEN_EXISTING || how->disposition == TRUNCATE_EXISTING;
     WCHAR *full = win32_full_path(name);
     if (!full)
         return (nt_status)STATUS_NO_MEMORY;
     const char *device = win32_host_device(full);
+    bool slash = full[0] && full[win32_wlen(full) - 1] == '\\';
     free(full);
     if (!device)
-        return win32_host_path(name, must_exist, path);
+        return file_path(name, slash, how, path);
     *path = strdup(device);
     return *path ? STATUS_SUCCESS : (nt_status)STATUS_NO_MEMORY;
 }

@@ -169,6 +169,12 @@ static BOOL finish(struct win32_file *file, nt_status status, DWORD done, DWORD 
     return win32_result(status);
 }
 
+/* A file that is open for overlapped transfers has no position of its own. */
+static bool lacks_offset(const struct win32_file *file, const OVERLAPPED *overlapped)
+{
+    return !overlapped && file->type == FILE_TYPE_DISK && (file->flags & FILE_FLAG_OVERLAPPED);
+}
+
 static BOOL WINAPI_DEF k32_ReadFile(HANDLE handle, void *buffer, DWORD size, DWORD *transferred,
                                     OVERLAPPED *overlapped)
 {
@@ -180,7 +186,9 @@ static BOOL WINAPI_DEF k32_ReadFile(HANDLE handle, void *buffer, DWORD size, DWO
     nt_status status = win32_file_get(handle, FILE_READ_DATA, &file);
     if (!nt_ok(status))
         return win32_result(status);
-    status = win32_file_read(file, buffer, size, overlapped ? &offset : NULL, &done);
+    status = lacks_offset(file, overlapped)
+                 ? (nt_status)STATUS_INVALID_PARAMETER
+                 : win32_file_read(file, buffer, size, overlapped ? &offset : NULL, &done);
     if (overlapped && nt_ok(status))
         win32_file_follow(file, offset, done);
     /* The end of a file is a success without bytes, unless an offset was given. */
@@ -200,7 +208,9 @@ static BOOL WINAPI_DEF k32_WriteFile(HANDLE handle, const void *buffer, DWORD si
     nt_status status = win32_file_get_writable(handle, &file);
     if (!nt_ok(status))
         return win32_result(status);
-    status = win32_file_write(file, buffer, size, overlapped ? &offset : NULL, &done);
+    status = lacks_offset(file, overlapped)
+                 ? (nt_status)STATUS_INVALID_PARAMETER
+                 : win32_file_write(file, buffer, size, overlapped ? &offset : NULL, &done);
     if (overlapped && nt_ok(status))
         win32_file_follow(file, offset, done);
     return finish(file, status, done, transferred, overlapped);
@@ -245,6 +255,9 @@ static BOOL WINAPI_DEF k32_FlushFileBuffers(HANDLE handle)
 /* ---- position and size -------------------------------------------------------------------------
  */
 
+/* NTSTATUS has no code of its own for it, Win32 has: wrapped as MAKE_NTSTATUS's facility 7 does. */
+#define NEGATIVE_SEEK (0xC0070000u | ERROR_NEGATIVE_SEEK)
+
 static nt_status seek(HANDLE handle, int64_t distance, DWORD method, int64_t *position)
 {
     static const int whence[] = {SEEK_SET, SEEK_CUR, SEEK_END};
@@ -256,17 +269,9 @@ static nt_status seek(HANDLE handle, int64_t distance, DWORD method, int64_t *po
         return status;
     *position = lseek(file->fd, distance, whence[method]);
     if (*position < 0)
-        status = win32_status_of_errno(errno);
+        status = errno == EINVAL && distance < 0 ? NEGATIVE_SEEK : win32_status_of_errno(errno);
     win32_file_put(file);
     return status;
-}
-
-/* lseek refuses a negative position with EINVAL, as it does nothing else that gets here. */
-static BOOL seek_result(nt_status status, DWORD method)
-{
-    if (status == (nt_status)STATUS_INVALID_PARAMETER && method <= 2)
-        return win32_fail(ERROR_NEGATIVE_SEEK);
-    return win32_result(status);
 }
 
 static BOOL WINAPI_DEF k32_SetFilePointerEx(HANDLE handle, LARGE_INTEGER distance,
@@ -275,7 +280,7 @@ static BOOL WINAPI_DEF k32_SetFilePointerEx(HANDLE handle, LARGE_INTEGER distanc
     int64_t now = 0;
     nt_status status = seek(handle, distance.QuadPart, method, &now);
     if (!nt_ok(status))
-        return seek_result(status, method);
+        return win32_result(status);
     if (position)
         position->QuadPart = now;
     return TRUE;
@@ -294,7 +299,7 @@ static DWORD WINAPI_DEF k32_SetFilePointer(HANDLE handle, LONG low, LONG *high, 
         return INVALID_FILE_SIZE;
     }
     if (!nt_ok(status)) {
-        seek_result(status, method);
+        win32_result(status);
         return INVALID_FILE_SIZE;
     }
     if (high)

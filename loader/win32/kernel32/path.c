@@ -161,6 +161,9 @@ static UINT temp_file_name(const WCHAR *directory, const WCHAR *prefix, UINT uni
 {
     size_t length = directory ? win32_wlen(directory) : 0;
     UINT number = unique & 0xFFFF;
+    bool ours = !number; /* to choose, and to create */
+    if (!directory || !out)
+        return (UINT)win32_fail(ERROR_INVALID_PARAMETER);
     if (!length || length > MAX_PATH - 14)
         return (UINT)win32_fail(length ? 111 : ERROR_DIRECTORY); /* ERROR_BUFFER_OVERFLOW */
     memcpy(out, directory, length * sizeof(WCHAR));
@@ -168,7 +171,7 @@ static UINT temp_file_name(const WCHAR *directory, const WCHAR *prefix, UINT uni
         out[length++] = '\\';
     for (size_t i = 0; i < 3 && prefix && prefix[i]; i++)
         out[length++] = prefix[i];
-    if (!unique && getrandom(&number, sizeof(number), 0) < 0)
+    if (ours && getrandom(&number, sizeof(number), 0) < 0)
         number = (UINT)getpid();
     for (unsigned attempt = 0; attempt < 0xFFFF; attempt++, number++) {
         char tail[16];
@@ -179,15 +182,17 @@ static UINT temp_file_name(const WCHAR *directory, const WCHAR *prefix, UINT uni
         int digits = snprintf(tail, sizeof(tail), "%X.TMP", number ? number : 1);
         for (int i = 0; i <= digits; i++)
             out[length + (size_t)i] = (WCHAR)tail[i];
-        if (unique)
+        if (!ours)
             return unique;
         nt_status status = win32_file_open(out, &how, &handle, &existed);
         if (nt_ok(status)) {
             ob_handle_close(win32_ob_handle(handle));
             return number ? number : 1;
         }
-        if (status != (nt_status)STATUS_OBJECT_NAME_COLLISION)
+        if (status == (nt_status)STATUS_OBJECT_PATH_NOT_FOUND)
             return (UINT)win32_fail(ERROR_DIRECTORY);
+        if (status != (nt_status)STATUS_OBJECT_NAME_COLLISION)
+            return (UINT)win32_result(status);
     }
     return (UINT)win32_fail(ERROR_FILE_EXISTS);
 }
@@ -203,6 +208,8 @@ static UINT WINAPI_DEF k32_GetTempFileNameA(const char *directory, const char *p
 {
     WCHAR *wide_directory, *wide_prefix = NULL, name[MAX_PATH];
     UINT result = 0;
+    if (!out)
+        return (UINT)win32_fail(ERROR_INVALID_PARAMETER);
     if (win32_widen_path(directory, &wide_directory) && win32_widen_path(prefix, &wide_prefix))
         result = temp_file_name(wide_directory, wide_prefix, unique, name);
     if (result)

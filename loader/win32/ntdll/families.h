@@ -32,6 +32,7 @@
     X(system)             \
     X(etw)                \
     X(file)               \
+    X(fileopen)           \
     X(image)              \
     X(delayload)          \
     X(iocp)               \

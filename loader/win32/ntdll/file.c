@@ -36,6 +36,12 @@ static const uint64_t *offset_of(const int64_t *given, uint64_t *storage)
     return storage;
 }
 
+/* A file that was opened without one of the FILE_SYNCHRONOUS_IO options. */
+static bool has_no_position(const struct win32_file *file)
+{
+    return file->type == FILE_TYPE_DISK && (file->flags & FILE_FLAG_OVERLAPPED);
+}
+
 static nt_status finish(nt_status status, uint32_t done, IO_STATUS_BLOCK *io, HANDLE event)
 {
     io->u.Status = (int32_t)status;
@@ -54,10 +60,12 @@ static nt_status WINAPI_DEF nt_NtReadFile(HANDLE handle, HANDLE event, void *apc
     const uint64_t *offset = offset_of(given, &storage);
     if (apc)
         return (nt_status)STATUS_NOT_SUPPORTED;
+    if (!io)
+        return (nt_status)STATUS_ACCESS_VIOLATION;
     nt_status status = win32_file_get(handle, FILE_READ_DATA, &file);
     if (!nt_ok(status))
         return status;
-    if (offset && *given < 0)
+    if (offset ? *given < 0 : has_no_position(file))
         status = STATUS_INVALID_PARAMETER;
     else
         status = win32_file_read(file, buffer, size, offset, &done);
@@ -78,10 +86,12 @@ static nt_status WINAPI_DEF nt_NtWriteFile(HANDLE handle, HANDLE event, void *ap
     const uint64_t *offset = offset_of(given, &storage);
     if (apc)
         return (nt_status)STATUS_NOT_SUPPORTED;
+    if (!io)
+        return (nt_status)STATUS_ACCESS_VIOLATION;
     nt_status status = win32_file_get_writable(handle, &file);
     if (!nt_ok(status))
         return status;
-    if (offset && *given < FILE_WRITE_TO_END_OF_FILE)
+    if (offset ? *given < FILE_WRITE_TO_END_OF_FILE : has_no_position(file))
         status = STATUS_INVALID_PARAMETER;
     else
         status = win32_file_write(file, buffer, size, offset, &done);
@@ -94,6 +104,8 @@ static nt_status WINAPI_DEF nt_NtWriteFile(HANDLE handle, HANDLE event, void *ap
 static nt_status WINAPI_DEF nt_NtFlushBuffersFile(HANDLE handle, IO_STATUS_BLOCK *io)
 {
     struct win32_file *file;
+    if (!io)
+        return (nt_status)STATUS_ACCESS_VIOLATION;
     nt_status status = win32_file_get_writable(handle, &file);
     if (!nt_ok(status))
         return status;
@@ -110,8 +122,10 @@ enum {
     FILE_BASIC_INFORMATION_CLASS = 4,
     FILE_STANDARD_INFORMATION_CLASS = 5,
     FILE_NAME_INFORMATION_CLASS = 9,
+    FILE_DISPOSITION_INFORMATION_CLASS = 13,
     FILE_POSITION_INFORMATION_CLASS = 14,
     FILE_END_OF_FILE_INFORMATION_CLASS = 20,
+    FILE_DISPOSITION_INFORMATION_EX_CLASS = 64,
 };
 
 struct file_basic_information {
@@ -213,6 +227,8 @@ static nt_status WINAPI_DEF nt_NtQueryInformationFile(HANDLE handle, IO_STATUS_B
             continue;
         if (size < queries[i].minimum)
             return (nt_status)STATUS_INFO_LENGTH_MISMATCH;
+        if (!io || !out)
+            return (nt_status)STATUS_ACCESS_VIOLATION;
         nt_status status = win32_file_get(handle, 0, &file);
         if (!nt_ok(status))
             return status;
@@ -224,30 +240,64 @@ static nt_status WINAPI_DEF nt_NtQueryInformationFile(HANDLE handle, IO_STATUS_B
     return (nt_status)STATUS_INVALID_INFO_CLASS;
 }
 
-/* The position and the end of the file: both classes are one LARGE_INTEGER. */
+static nt_status set_disposition(struct win32_file *file, const void *in)
+{
+    return win32_file_set_deleted(file, *(const BOOLEAN *)in);
+}
+
+/* Bit 0 deletes; the other flags say how, and there is one way here. */
+static nt_status set_disposition_ex(struct win32_file *file, const void *in)
+{
+    ULONG flags;
+    memcpy(&flags, in, sizeof(flags));
+    return win32_file_set_deleted(file, flags & 1);
+}
+
+static nt_status set_position(struct win32_file *file, const void *in)
+{
+    int64_t value;
+    memcpy(&value, in, sizeof(value));
+    if (value < 0)
+        return (nt_status)STATUS_INVALID_PARAMETER;
+    return lseek(file->fd, value, SEEK_SET) < 0 ? win32_status_of_errno(errno) : STATUS_SUCCESS;
+}
+
+static nt_status set_end(struct win32_file *file, const void *in)
+{
+    int64_t value;
+    memcpy(&value, in, sizeof(value));
+    return win32_file_set_size(file, value);
+}
+
+static const struct {
+    ULONG info_class, size, access;
+    nt_status (*set)(struct win32_file *file, const void *in);
+} settings[] = {
+    {FILE_DISPOSITION_INFORMATION_CLASS, sizeof(BOOLEAN), FILE_DELETE, set_disposition},
+    {FILE_DISPOSITION_INFORMATION_EX_CLASS, sizeof(ULONG), FILE_DELETE, set_disposition_ex},
+    {FILE_POSITION_INFORMATION_CLASS, sizeof(int64_t), 0, set_position},
+    {FILE_END_OF_FILE_INFORMATION_CLASS, sizeof(int64_t), FILE_WRITE_DATA, set_end},
+};
+
 static nt_status WINAPI_DEF nt_NtSetInformationFile(HANDLE handle, IO_STATUS_BLOCK *io,
                                                     const void *in, ULONG size, ULONG info_class)
 {
-    struct win32_file *file;
-    int64_t value;
-    bool is_end = info_class == FILE_END_OF_FILE_INFORMATION_CLASS;
-    if (!is_end && info_class != FILE_POSITION_INFORMATION_CLASS)
-        return (nt_status)STATUS_INVALID_INFO_CLASS;
-    if (size < sizeof(value))
-        return (nt_status)STATUS_INFO_LENGTH_MISMATCH;
-    memcpy(&value, in, sizeof(value));
-    nt_status status =
-        is_end ? win32_file_get(handle, FILE_WRITE_DATA, &file) : win32_file_get(handle, 0, &file);
-    if (!nt_ok(status))
-        return status;
-    if (value < 0)
-        status = STATUS_INVALID_PARAMETER;
-    else if (is_end)
-        status = win32_file_set_size(file, value);
-    else if (lseek(file->fd, value, SEEK_SET) < 0)
-        status = win32_status_of_errno(errno);
-    win32_file_put(file);
-    return finish(status, 0, io, NULL);
+    for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++) {
+        struct win32_file *file;
+        if (settings[i].info_class != info_class)
+            continue;
+        if (size < settings[i].size)
+            return (nt_status)STATUS_INFO_LENGTH_MISMATCH;
+        if (!io || !in)
+            return (nt_status)STATUS_ACCESS_VIOLATION;
+        nt_status status = win32_file_get(handle, settings[i].access, &file);
+        if (!nt_ok(status))
+            return status;
+        status = settings[i].set(file, in);
+        win32_file_put(file);
+        return finish(status, 0, io, NULL);
+    }
+    return (nt_status)STATUS_INVALID_INFO_CLASS;
 }
 
 const struct ldr_builtin_export ntdll_file_exports[] = {
