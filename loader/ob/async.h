@@ -31,5 +31,7 @@ bool ob_async_arm(struct ob_async *async);
 void ob_async_disarm(struct ob_async *async);
 /* Part of ob_wait_wake(). */
 void ob_async_wake(void);
+/* Part of ob_wait_became_shared(). */
+void ob_async_became_shared(const struct ob_object *object);
 
 #endif

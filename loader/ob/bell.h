@@ -21,6 +21,9 @@
 
 /* Opens the bell; idempotent, thread-safe. Before the first shared object is used. */
 nt_status ob_bell_open(struct pe_error *err);
+/* False where there is no usable runtime directory: then it rings in this process only, and who
+ * waits for objects of others looks again from time to time. */
+bool ob_bell_is_open(void);
 /* What to compare with: taken before the state is looked at. */
 uint32_t ob_bell_read(void);
 /* Sleeps until the bell is rung after `seen` was read; false when `nanoseconds` (< 0: for ever)

@@ -15,6 +15,8 @@
 
 struct ob_object;
 
+enum ob_taken { OB_NOT_TAKEN, OB_TAKEN, OB_TAKEN_ABANDONED };
+
 struct ob_type {
     const char *name; /* "Event", "File", ... */
     /* Last reference gone: release what the object holds; the memory itself is freed by ob. */
@@ -23,6 +25,16 @@ struct ob_type {
     bool (*signaled)(struct ob_object *object, uint32_t thread_id);
     /* A wait was satisfied: auto-reset, decrement, own. Returns true for an abandoned mutex. */
     bool (*acquired)(struct ob_object *object, uint32_t thread_id);
+    /*
+     * For types whose objects other processes may change at any time (ob/bell.h), under the wait
+     * lock too. `take` replaces `acquired`: looks and takes in one step. `give_back` undoes it.
+     * `shared`: whether this one is known to others. `owner` (may be NULL): who of another process
+     * has it (ob/owner.h), 0 = nobody.
+     */
+    enum ob_taken (*take)(struct ob_object *object, uint32_t thread_id);
+    void (*give_back)(struct ob_object *object, uint32_t thread_id, enum ob_taken taken);
+    bool (*shared)(const struct ob_object *object);
+    uint64_t (*owner)(struct ob_object *object);
 };
 
 /* First member of every object. */
@@ -54,6 +66,12 @@ void ob_wait_lock(void);
 void ob_wait_unlock(void);
 /* Wakes everyone whose wait may have become true. Wait lock held. */
 void ob_wait_wake(void);
+/* The object is known to other processes from now on: who waits for it listens to the bell as well.
+ * Wait lock held. */
+void ob_wait_became_shared(const struct ob_object *object);
+/* Takes the object for the thread if it is signaled. Wait lock held. */
+enum ob_taken ob_take(struct ob_object *object, uint32_t thread_id);
+bool ob_is_shared(const struct ob_object *object);
 
 #define OB_INFINITE 0xFFFFFFFFu
 /*
@@ -93,7 +111,10 @@ extern __thread volatile bool ob_asleep __attribute__((tls_model("initial-exec")
 /* ---- events, semaphores, mutexes ------------------------------------------------------------- */
 extern const struct ob_type ob_event_type, ob_semaphore_type, ob_mutex_type;
 struct ob_object *ob_event_create(bool manual_reset, bool initial);
-void ob_event_set(struct ob_object *event, bool state);
+bool ob_event_set(struct ob_object *event, bool state); /* whether it was set */
+/* Sets it for those who wait now, and resets it. Those of other processes may miss it, as Microsoft
+ * warns. */
+bool ob_event_pulse(struct ob_object *event);
 /* NULL also when not 0 <= initial <= maximum, maximum > 0. */
 struct ob_object *ob_semaphore_create(int32_t initial, int32_t maximum);
 /* STATUS_SEMAPHORE_LIMIT_EXCEEDED leaves the count alone; `previous` may be NULL. */
@@ -104,5 +125,6 @@ struct ob_object *ob_mutex_create(uint32_t owner_thread);
 nt_status ob_mutex_release(struct ob_object *mutex, uint32_t thread_id);
 /* A thread ended: the mutexes it owns become abandoned. */
 void ob_mutex_abandon_all(uint32_t thread_id);
+/* With names, and what else tells of them: ob/sync.h. */
 
 #endif

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "loader/ob/process_object.h"
+#include "loader/ob/sync.h"
 
 struct row {
     const struct ob_type *type;
@@ -15,6 +16,9 @@ struct row {
 };
 
 static struct row rows[OB_TYPE_COUNT] = {
+    [OB_TYPE_EVENT] = {&ob_event_type, &ob_event_courier},
+    [OB_TYPE_SEMAPHORE] = {&ob_semaphore_type, &ob_semaphore_courier},
+    [OB_TYPE_MUTEX] = {&ob_mutex_type, &ob_mutex_courier},
     [OB_TYPE_PROCESS] = {&ob_process_type, &ob_process_courier},
 };
 

@@ -12,7 +12,7 @@
 
 #include "loader/ob/process_object.h"
 
-enum { STATE_FIELD = 3, START_FIELD = 22 };
+enum { STATE_FIELD = 3, THREADS_FIELD = 20, START_FIELD = 22 };
 
 static bool read_stat(uint32_t id, char *text, size_t size)
 {
@@ -27,18 +27,30 @@ static bool read_stat(uint32_t id, char *text, size_t size)
     return got > 0;
 }
 
+/* The field behind `from` that is `count` fields further; NULL when there are not as many. */
+static const char *skip_fields(const char *from, int count)
+{
+    for (; from && count > 0; count--)
+        from = strchr(from + 1, ' ');
+    return from;
+}
+
+/* A first thread that has ended is a zombie, but the process lives as long as the others do. */
 uint64_t ob_process_started(uint32_t id, bool *is_zombie)
 {
     char text[1024]; /* the fields up to the 22nd take less, the name is at most 64 bytes */
     if (!read_stat(id, text, sizeof text))
         return 0;
-    const char *at = strrchr(text, ')');
-    if (!at || at[1] != ' ')
+    const char *state = strrchr(text, ')');
+    if (!state || state[1] != ' ')
         return 0;
-    *is_zombie = strchr("ZXx", at[2]) != NULL;
-    for (int field = STATE_FIELD - 1; at && field < START_FIELD; field++)
-        at = strchr(at + 1, ' ');
-    return at ? strtoull(at + 1, NULL, 10) : 0;
+    state++;
+    const char *threads = skip_fields(state, THREADS_FIELD - STATE_FIELD);
+    const char *start = skip_fields(state, START_FIELD - STATE_FIELD);
+    if (!threads || !start)
+        return 0;
+    *is_zombie = strchr("ZXx", state[1]) && strtoul(threads + 1, NULL, 10) <= 1;
+    return strtoull(start + 1, NULL, 10);
 }
 
 uint64_t ob_process_start(uint32_t id)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "loader/mm/data.h"
+#include "loader/ob/filelock.h"
 #include "loader/ob/name.h"
 #include "loader/ob/record_file.h"
 #include "loader/ob/runtime.h"
@@ -164,6 +165,18 @@ uint64_t ob_record_extra(const struct ob_record *record, uint64_t *size)
 struct ob_name ob_record_name(const struct ob_record *record)
 {
     return (struct ob_name){record->facts.name, record->facts.header.name_units};
+}
+
+void ob_record_identity(const struct ob_record *record, uint64_t *dev, uint64_t *ino)
+{
+    *dev = record->facts.dev;
+    *ino = record->facts.ino;
+}
+
+bool ob_record_has_others(const struct ob_record *record)
+{
+    return record->facts.header.name_units == 0 ||
+           ob_lock_is_held(ob_record_fd(record), OB_LOCK_ALIVE);
 }
 
 /* ---- creating and opening -----------------------------------------------------------------------

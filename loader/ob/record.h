@@ -97,6 +97,10 @@ int ob_record_fd(const struct ob_record *record);
 uint64_t ob_record_extra(const struct ob_record *record, uint64_t *size);
 /* The name in NT's form; length 0 = none. Valid as long as the record. */
 struct ob_name ob_record_name(const struct ob_record *record);
+/* Tells it from all others. */
+void ob_record_identity(const struct ob_record *record, uint64_t *dev, uint64_t *ino);
+/* Whether another holder may be there; of a nameless one that is not known: true. */
+bool ob_record_has_others(const struct ob_record *record);
 /* Gives up holding it: the last holder's name goes. What is mapped of it elsewhere stays. */
 void ob_record_close(struct ob_record *record);
 

@@ -1,219 +1,259 @@
 /*
- * Events, semaphores and mutexes (Microsoft's documentation of the synchronisation objects).
+ * Events and semaphores (Microsoft's documentation of the synchronisation objects).
  *
- * Their state is read and changed under the wait lock only. The mutexes that somebody owns are on
- * one list, so that a thread's end can abandon its own.
+ * An event's word is two flags. A semaphore's is its count and its maximum; a count that another
+ * process has put out of its limits is none.
  */
-#include <stddef.h>
+#include "loader/ob/sync_object.h"
 
-#include "loader/ob/object.h"
+#include <time.h>
+
+#include "loader/ob/bell.h"
 
 /* ---- events -----------------------------------------------------------------------------------
  */
 
-struct event {
-    struct ob_object object;
-    bool manual_reset, is_set;
-};
-
 static bool event_signaled(struct ob_object *object, uint32_t thread_id)
 {
-    return ((struct event *)object)->is_set;
+    return ob_sync_load((struct ob_sync *)object) & OB_EVENT_SET;
 }
 
-static bool event_acquired(struct ob_object *object, uint32_t thread_id)
+static enum ob_taken event_take(struct ob_object *object, uint32_t thread_id)
 {
-    struct event *event = (struct event *)object;
-    if (!event->manual_reset)
-        event->is_set = false;
-    return false;
+    struct ob_sync *event = (struct ob_sync *)object;
+    uint64_t word = ob_sync_load(event);
+    while (word & OB_EVENT_SET)
+        if (word & OB_EVENT_MANUAL || ob_sync_change(event, &word, word & ~OB_EVENT_SET))
+            return OB_TAKEN;
+    return OB_NOT_TAKEN;
+}
+
+static void event_give_back(struct ob_object *object, uint32_t thread_id, enum ob_taken taken)
+{
+    __atomic_or_fetch(&((struct ob_sync *)object)->state->word, OB_EVENT_SET, __ATOMIC_SEQ_CST);
 }
 
 const struct ob_type ob_event_type = {
     .name = "Event",
+    .destroy = ob_sync_destroy,
     .signaled = event_signaled,
-    .acquired = event_acquired,
+    .take = event_take,
+    .give_back = event_give_back,
+    .shared = ob_sync_is_shared,
 };
+
+static nt_status event_attach(struct ob_record *record, struct ob_object **out,
+                              struct pe_error *err)
+{
+    return ob_sync_attach(&ob_event_type, sizeof(struct ob_sync), record, out, err);
+}
+
+const struct ob_record_type ob_event_record = {&ob_event_type, OB_TYPE_EVENT, event_attach,
+                                               ob_sync_record};
+
+static nt_status event_pack(struct ob_object *object, struct ob_parcel *parcel,
+                            struct pe_error *err)
+{
+    return ob_sync_pack(object, &ob_event_record, parcel, err);
+}
+
+static nt_status event_unpack(const struct ob_parcel *parcel, struct ob_object **out,
+                              struct pe_error *err)
+{
+    ob_bell_open(NULL);
+    return ob_record_unpack(parcel, &ob_event_record, out, err);
+}
+
+const struct ob_courier ob_event_courier = {event_pack, event_unpack};
+
+static uint64_t event_word(bool manual_reset, bool initial)
+{
+    return (manual_reset ? OB_EVENT_MANUAL : 0) | (initial ? OB_EVENT_SET : 0);
+}
 
 struct ob_object *ob_event_create(bool manual_reset, bool initial)
 {
-    struct event *event = ob_object_create(&ob_event_type, sizeof *event);
-    if (!event)
-        return NULL;
-    event->manual_reset = manual_reset;
-    event->is_set = initial;
-    return &event->object;
+    return ob_sync_create(&ob_event_type, sizeof(struct ob_sync),
+                          event_word(manual_reset, initial));
 }
 
-void ob_event_set(struct ob_object *event, bool state)
+nt_status ob_event_create_named(const struct ob_name *name, bool global, bool manual_reset,
+                                bool initial, struct ob_object **out, struct pe_error *err)
+{
+    const struct ob_sync_state state = {.word = event_word(manual_reset, initial)};
+    return ob_sync_create_named(name, global, &ob_event_record, &state, sizeof(struct ob_sync), out,
+                                err);
+}
+
+bool ob_event_set(struct ob_object *object, bool state)
+{
+    struct ob_sync *event = (struct ob_sync *)object;
+    uint64_t *word, before;
+    ob_wait_lock();
+    word = &event->state->word;
+    if (state) {
+        before = __atomic_fetch_or(word, OB_EVENT_SET, __ATOMIC_SEQ_CST);
+        ob_sync_changed_unlock(event);
+    } else {
+        before = __atomic_fetch_and(word, ~OB_EVENT_SET, __ATOMIC_SEQ_CST);
+        ob_wait_unlock();
+    }
+    return before & OB_EVENT_SET;
+}
+
+bool ob_event_pulse(struct ob_object *object)
+{
+    struct ob_sync *event = (struct ob_sync *)object;
+    const struct timespec moment = {.tv_nsec = 1000000};
+    ob_wait_lock();
+    bool before =
+        __atomic_fetch_or(&event->state->word, OB_EVENT_SET, __ATOMIC_SEQ_CST) & OB_EVENT_SET;
+    ob_wait_wake();
+    if (event->record && ob_sync_load(event) & OB_EVENT_SET) {
+        ob_wait_unlock();
+        ob_bell_ring();
+        nanosleep(&moment, NULL); /* for waiters in other processes to look */
+        ob_wait_lock();
+    }
+    __atomic_and_fetch(&event->state->word, ~OB_EVENT_SET, __ATOMIC_SEQ_CST);
+    ob_wait_unlock();
+    return before;
+}
+
+void ob_event_query(struct ob_object *event, bool *manual_reset, bool *is_set)
 {
     ob_wait_lock();
-    ((struct event *)event)->is_set = state;
-    if (state)
-        ob_wait_wake();
+    uint64_t word = ob_sync_load((struct ob_sync *)event);
     ob_wait_unlock();
+    *manual_reset = word & OB_EVENT_MANUAL;
+    *is_set = word & OB_EVENT_SET;
 }
 
 /* ---- semaphores -------------------------------------------------------------------------------
  */
 
-struct semaphore {
-    struct ob_object object;
-    int32_t count, maximum;
-};
+static int32_t count_of(uint64_t word)
+{
+    return (int32_t)(uint32_t)word;
+}
+
+static int32_t maximum_of(uint64_t word)
+{
+    return (int32_t)(uint32_t)(word >> 32);
+}
 
 static bool semaphore_signaled(struct ob_object *object, uint32_t thread_id)
 {
-    return ((struct semaphore *)object)->count > 0;
+    return count_of(ob_sync_load((struct ob_sync *)object)) > 0;
 }
 
-static bool semaphore_acquired(struct ob_object *object, uint32_t thread_id)
+static enum ob_taken semaphore_take(struct ob_object *object, uint32_t thread_id)
 {
-    ((struct semaphore *)object)->count--;
-    return false;
+    struct ob_sync *semaphore = (struct ob_sync *)object;
+    uint64_t word = ob_sync_load(semaphore);
+    while (count_of(word) > 0)
+        if (ob_sync_change(semaphore, &word, word - 1))
+            return OB_TAKEN;
+    return OB_NOT_TAKEN;
+}
+
+/* Adds to the count; false, and nothing is changed, beyond the maximum. */
+static bool add(struct ob_sync *semaphore, int32_t count, int32_t *previous)
+{
+    uint64_t word = ob_sync_load(semaphore);
+    do {
+        int64_t sum = (int64_t)count_of(word) + count;
+        if (count_of(word) < 0 || sum > maximum_of(word))
+            return false;
+    } while (!ob_sync_change(semaphore, &word, word + (uint32_t)count));
+    if (previous)
+        *previous = count_of(word);
+    return true;
+}
+
+/* At the maximum somebody has released it meanwhile: with it taken for good that would have been
+ * refused, so nothing is lost. */
+static void semaphore_give_back(struct ob_object *object, uint32_t thread_id, enum ob_taken taken)
+{
+    add((struct ob_sync *)object, 1, NULL);
 }
 
 const struct ob_type ob_semaphore_type = {
     .name = "Semaphore",
+    .destroy = ob_sync_destroy,
     .signaled = semaphore_signaled,
-    .acquired = semaphore_acquired,
+    .take = semaphore_take,
+    .give_back = semaphore_give_back,
+    .shared = ob_sync_is_shared,
 };
+
+static nt_status semaphore_attach(struct ob_record *record, struct ob_object **out,
+                                  struct pe_error *err)
+{
+    return ob_sync_attach(&ob_semaphore_type, sizeof(struct ob_sync), record, out, err);
+}
+
+const struct ob_record_type ob_semaphore_record = {&ob_semaphore_type, OB_TYPE_SEMAPHORE,
+                                                   semaphore_attach, ob_sync_record};
+
+static nt_status semaphore_pack(struct ob_object *object, struct ob_parcel *parcel,
+                                struct pe_error *err)
+{
+    return ob_sync_pack(object, &ob_semaphore_record, parcel, err);
+}
+
+static nt_status semaphore_unpack(const struct ob_parcel *parcel, struct ob_object **out,
+                                  struct pe_error *err)
+{
+    ob_bell_open(NULL);
+    return ob_record_unpack(parcel, &ob_semaphore_record, out, err);
+}
+
+const struct ob_courier ob_semaphore_courier = {semaphore_pack, semaphore_unpack};
+
+static bool are_limits(int32_t initial, int32_t maximum)
+{
+    return initial >= 0 && maximum > 0 && initial <= maximum;
+}
 
 struct ob_object *ob_semaphore_create(int32_t initial, int32_t maximum)
 {
-    if (initial < 0 || maximum <= 0 || initial > maximum)
+    if (!are_limits(initial, maximum))
         return NULL;
-    struct semaphore *semaphore = ob_object_create(&ob_semaphore_type, sizeof *semaphore);
-    if (!semaphore)
-        return NULL;
-    semaphore->count = initial;
-    semaphore->maximum = maximum;
-    return &semaphore->object;
+    return ob_sync_create(&ob_semaphore_type, sizeof(struct ob_sync),
+                          OB_SEMAPHORE(initial, maximum));
+}
+
+nt_status ob_semaphore_create_named(const struct ob_name *name, bool global, int32_t initial,
+                                    int32_t maximum, struct ob_object **out, struct pe_error *err)
+{
+    const struct ob_sync_state state = {.word = OB_SEMAPHORE(initial, maximum)};
+    if (!are_limits(initial, maximum))
+        return pe_fail(err, STATUS_INVALID_PARAMETER, "a semaphore cannot count from %d to %d",
+                       (int)initial, (int)maximum);
+    return ob_sync_create_named(name, global, &ob_semaphore_record, &state, sizeof(struct ob_sync),
+                                out, err);
 }
 
 nt_status ob_semaphore_release(struct ob_object *object, int32_t count, int32_t *previous)
 {
-    struct semaphore *semaphore = (struct semaphore *)object;
-    nt_status status = STATUS_SUCCESS;
-
+    struct ob_sync *semaphore = (struct ob_sync *)object;
     if (count <= 0)
         return STATUS_INVALID_PARAMETER;
     ob_wait_lock();
-    if (count > semaphore->maximum - semaphore->count) {
-        status = STATUS_SEMAPHORE_LIMIT_EXCEEDED;
-    } else {
-        if (previous)
-            *previous = semaphore->count;
-        semaphore->count += count;
-        ob_wait_wake();
-    }
-    ob_wait_unlock();
-    return status;
-}
-
-/* ---- mutexes ----------------------------------------------------------------------------------
- */
-
-struct mutex {
-    struct ob_object object;
-    struct mutex *next, *prev; /* in the list of owned mutexes while owner != 0 */
-    uint32_t owner;            /* thread id, 0 = nobody */
-    uint32_t recursion;
-    bool abandoned;
-};
-
-static struct mutex owned = {.next = &owned, .prev = &owned};
-
-static void mutex_own(struct mutex *mutex, uint32_t thread_id)
-{
-    mutex->owner = thread_id;
-    mutex->next = owned.next;
-    mutex->prev = &owned;
-    owned.next->prev = mutex;
-    owned.next = mutex;
-}
-
-static void mutex_disown(struct mutex *mutex)
-{
-    mutex->owner = 0;
-    mutex->recursion = 0;
-    mutex->next->prev = mutex->prev;
-    mutex->prev->next = mutex->next;
-}
-
-static bool mutex_signaled(struct ob_object *object, uint32_t thread_id)
-{
-    const struct mutex *mutex = (struct mutex *)object;
-    return mutex->owner == 0 || mutex->owner == thread_id;
-}
-
-static bool mutex_acquired(struct ob_object *object, uint32_t thread_id)
-{
-    struct mutex *mutex = (struct mutex *)object;
-    bool abandoned = mutex->abandoned;
-    if (mutex->owner == 0)
-        mutex_own(mutex, thread_id);
-    mutex->recursion++;
-    mutex->abandoned = false;
-    return abandoned;
-}
-
-static void mutex_destroy(struct ob_object *object)
-{
-    struct mutex *mutex = (struct mutex *)object;
-    ob_wait_lock();
-    if (mutex->owner != 0)
-        mutex_disown(mutex);
-    ob_wait_unlock();
-}
-
-const struct ob_type ob_mutex_type = {
-    .name = "Mutant",
-    .destroy = mutex_destroy,
-    .signaled = mutex_signaled,
-    .acquired = mutex_acquired,
-};
-
-struct ob_object *ob_mutex_create(uint32_t owner_thread)
-{
-    struct mutex *mutex = ob_object_create(&ob_mutex_type, sizeof *mutex);
-    if (!mutex)
-        return NULL;
-    if (owner_thread != 0) {
-        ob_wait_lock();
-        mutex_acquired(&mutex->object, owner_thread);
+    if (!add(semaphore, count, previous)) {
         ob_wait_unlock();
+        return STATUS_SEMAPHORE_LIMIT_EXCEEDED;
     }
-    return &mutex->object;
+    ob_sync_changed_unlock(semaphore);
+    return STATUS_SUCCESS;
 }
 
-nt_status ob_mutex_release(struct ob_object *object, uint32_t thread_id)
+void ob_semaphore_query(struct ob_object *semaphore, int32_t *count, int32_t *maximum)
 {
-    struct mutex *mutex = (struct mutex *)object;
-    nt_status status = STATUS_SUCCESS;
-
     ob_wait_lock();
-    if (mutex->owner != thread_id || thread_id == 0) {
-        status = STATUS_MUTANT_NOT_OWNED;
-    } else if (--mutex->recursion == 0) {
-        mutex_disown(mutex);
-        ob_wait_wake();
-    }
+    uint64_t word = ob_sync_load((struct ob_sync *)semaphore);
     ob_wait_unlock();
-    return status;
-}
-
-void ob_mutex_abandon_all(uint32_t thread_id)
-{
-    struct mutex *next;
-    ob_wait_lock();
-    for (struct mutex *mutex = owned.next; mutex != &owned; mutex = next) {
-        next = mutex->next;
-        if (mutex->owner != thread_id)
-            continue;
-        mutex_disown(mutex);
-        mutex->abandoned = true;
-    }
-    ob_wait_wake();
-    ob_wait_unlock();
+    *count = count_of(word);
+    *maximum = maximum_of(word);
 }

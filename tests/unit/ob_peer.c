@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "loader/ob/process.h"
+#include "loader/ob/sync.h"
 #include "tests/unit/blob.h"
 #include "tests/unit/peer.h"
 
@@ -121,13 +122,158 @@ static void duplicate(uint32_t from, const uint32_t *more)
     say(status, handle);
 }
 
+/* ---- synchronisation objects: named n0, n1, ... ------------------------------------------------
+ */
+
+enum { PEER_THREAD = 1 };
+
+static struct ob_name numbered(uint32_t number, uint16_t text[16])
+{
+    char ascii[16];
+    size_t length = (size_t)snprintf(ascii, sizeof ascii, "n%" PRIu32, number);
+    for (size_t i = 0; i < length; i++)
+        text[i] = (uint8_t)ascii[i];
+    return (struct ob_name){text, length};
+}
+
+static void say_handle(nt_status status, struct ob_object *const *made)
+{
+    struct ob_object *object = *made;
+    uint32_t handle = 0;
+    if (nt_ok(status)) {
+        handle = ob_handle_create(object, 0, 0);
+        ob_object_unref(object);
+    }
+    say(status, handle);
+}
+
+/* event N MANUAL SET */
+static void make_event(uint32_t number, const uint32_t *more)
+{
+    uint16_t text[16];
+    const struct ob_name name = numbered(number, text);
+    struct ob_object *object = NULL;
+    say_handle(ob_event_create_named(&name, false, more[0], more[1], &object, NULL), &object);
+}
+
+/* semaphore N INITIAL MAXIMUM */
+static void make_semaphore(uint32_t number, const uint32_t *more)
+{
+    uint16_t text[16];
+    const struct ob_name name = numbered(number, text);
+    struct ob_object *object = NULL;
+    say_handle(
+        ob_semaphore_create_named(&name, false, (int32_t)more[0], (int32_t)more[1], &object, NULL),
+        &object);
+}
+
+/* mutex N OWNED */
+static void make_mutex(uint32_t number, const uint32_t *more)
+{
+    uint16_t text[16];
+    const struct ob_name name = numbered(number, text);
+    struct ob_object *object = NULL;
+    say_handle(ob_mutex_create_named(&name, false, more[0] ? PEER_THREAD : 0, &object, NULL),
+               &object);
+}
+
+static struct ob_object *sync_of(uint32_t handle, const struct ob_type *type)
+{
+    struct ob_object *object = NULL;
+    if (!nt_ok(ob_handle_get(handle, type, &object, NULL)))
+        exit(3);
+    return object;
+}
+
+/* wait HANDLE MILLISECONDS: status and index */
+static void wait_one(uint32_t handle, const uint32_t *more)
+{
+    struct ob_object *object = sync_of(handle, NULL);
+    uint32_t index = 0;
+    nt_status status = ob_wait(&object, 1, false, more[0], PEER_THREAD, &index);
+    ob_object_unref(object);
+    say(status, index);
+}
+
+/* all HANDLE HANDLE ROUNDS: takes both semaphores and releases them, so often */
+static void wait_for_both(uint32_t first, const uint32_t *more)
+{
+    struct ob_object *both[2] = {sync_of(first, NULL), sync_of(more[0], NULL)};
+    nt_status status = STATUS_SUCCESS;
+    for (uint32_t i = 0; i < more[1] && status == STATUS_SUCCESS; i++) {
+        status = ob_wait(both, 2, true, 10000, PEER_THREAD, NULL);
+        for (int j = 0; j < 2 && status == STATUS_SUCCESS; j++)
+            status = ob_semaphore_release(both[j], 1, NULL);
+    }
+    ob_object_unref(both[0]);
+    ob_object_unref(both[1]);
+    say(status, 0);
+}
+
+/* rally MINE OTHER ROUNDS: waits for one event and sets the other, so often */
+static void rally(uint32_t mine, const uint32_t *more)
+{
+    struct ob_object *events[2] = {sync_of(mine, &ob_event_type), sync_of(more[0], &ob_event_type)};
+    nt_status status = STATUS_SUCCESS;
+    for (uint32_t i = 0; i < more[1] && status == STATUS_SUCCESS; i++) {
+        status = ob_wait(events, 1, false, 10000, PEER_THREAD, NULL);
+        ob_event_set(events[1], true);
+    }
+    ob_object_unref(events[0]);
+    ob_object_unref(events[1]);
+    say(status, 0);
+}
+
+/* set HANDLE STATE */
+static void set_event(uint32_t handle, const uint32_t *more)
+{
+    struct ob_object *event = sync_of(handle, &ob_event_type);
+    say(ob_event_set(event, more[0]), 0);
+    ob_object_unref(event);
+}
+
+/* release HANDLE COUNT: status and previous count */
+static void release_semaphore(uint32_t handle, const uint32_t *more)
+{
+    struct ob_object *semaphore = sync_of(handle, &ob_semaphore_type);
+    int32_t previous = -1;
+    nt_status status = ob_semaphore_release(semaphore, (int32_t)more[0], &previous);
+    ob_object_unref(semaphore);
+    say(status, (uint32_t)previous);
+}
+
+/* unlock HANDLE */
+static void unlock_mutex(uint32_t handle, const uint32_t *more)
+{
+    struct ob_object *mutex = sync_of(handle, &ob_mutex_type);
+    say(ob_mutex_release(mutex, PEER_THREAD), 0);
+    ob_object_unref(mutex);
+}
+
+/* abandon: as the end of the thread that owns mutexes */
+static void abandon(uint32_t unused, const uint32_t *more)
+{
+    ob_mutex_abandon_all(PEER_THREAD);
+    say(0, 0);
+}
+
+/* close HANDLE */
+static void close_handle(uint32_t handle, const uint32_t *more)
+{
+    say(ob_handle_close(handle), 0);
+}
+
 static const struct {
     const char *name;
     void (*run)(uint32_t first, const uint32_t *more);
 } commands[] = {
-    {"open", open_process}, {"code", exit_code},     {"exit", leave},  {"blob", make_blob},
-    {"value", read_blob},   {"handle", describe},    {"count", count}, {"local", make_local},
-    {"dup", duplicate},     {"process", process_of},
+    {"open", open_process},   {"code", exit_code},   {"exit", leave},
+    {"blob", make_blob},      {"value", read_blob},  {"handle", describe},
+    {"count", count},         {"local", make_local}, {"dup", duplicate},
+    {"process", process_of},  {"event", make_event}, {"semaphore", make_semaphore},
+    {"mutex", make_mutex},    {"wait", wait_one},    {"all", wait_for_both},
+    {"rally", rally},         {"set", set_event},    {"release", release_semaphore},
+    {"unlock", unlock_mutex}, {"abandon", abandon},  {"close", close_handle},
 };
 
 int main(void)
