@@ -13,12 +13,12 @@
 /* ---- events -----------------------------------------------------------------------------------
  */
 
-static bool event_signaled(struct ob_object *object, uint32_t thread_id)
+bool ob_flag_signaled(struct ob_object *object, uint32_t thread_id)
 {
     return ob_sync_load((struct ob_sync *)object) & OB_EVENT_SET;
 }
 
-static enum ob_taken event_take(struct ob_object *object, uint32_t thread_id)
+enum ob_taken ob_flag_take(struct ob_object *object, uint32_t thread_id)
 {
     struct ob_sync *event = (struct ob_sync *)object;
     uint64_t word = ob_sync_load(event);
@@ -28,7 +28,7 @@ static enum ob_taken event_take(struct ob_object *object, uint32_t thread_id)
     return OB_NOT_TAKEN;
 }
 
-static void event_give_back(struct ob_object *object, uint32_t thread_id, enum ob_taken taken)
+void ob_flag_give_back(struct ob_object *object, uint32_t thread_id, enum ob_taken taken)
 {
     __atomic_or_fetch(&((struct ob_sync *)object)->state->word, OB_EVENT_SET, __ATOMIC_SEQ_CST);
 }
@@ -36,9 +36,9 @@ static void event_give_back(struct ob_object *object, uint32_t thread_id, enum o
 const struct ob_type ob_event_type = {
     .name = "Event",
     .destroy = ob_sync_destroy,
-    .signaled = event_signaled,
-    .take = event_take,
-    .give_back = event_give_back,
+    .signaled = ob_flag_signaled,
+    .take = ob_flag_take,
+    .give_back = ob_flag_give_back,
     .shared = ob_sync_is_shared,
 };
 
@@ -73,8 +73,8 @@ static uint64_t event_word(bool manual_reset, bool initial)
 
 struct ob_object *ob_event_create(bool manual_reset, bool initial)
 {
-    return ob_sync_create(&ob_event_type, sizeof(struct ob_sync),
-                          event_word(manual_reset, initial));
+    const struct ob_sync_state state = {.word = event_word(manual_reset, initial)};
+    return ob_sync_create(&ob_event_type, sizeof(struct ob_sync), &state);
 }
 
 nt_status ob_event_create_named(const struct ob_name *name, bool global, bool manual_reset,
@@ -220,8 +220,8 @@ struct ob_object *ob_semaphore_create(int32_t initial, int32_t maximum)
 {
     if (!are_limits(initial, maximum))
         return NULL;
-    return ob_sync_create(&ob_semaphore_type, sizeof(struct ob_sync),
-                          OB_SEMAPHORE(initial, maximum));
+    const struct ob_sync_state state = {.word = OB_SEMAPHORE(initial, maximum)};
+    return ob_sync_create(&ob_semaphore_type, sizeof(struct ob_sync), &state);
 }
 
 nt_status ob_semaphore_create_named(const struct ob_name *name, bool global, int32_t initial,

@@ -9,13 +9,13 @@
 
 #include "loader/ob/bell.h"
 
-void *ob_sync_create(const struct ob_type *type, uint64_t size, uint64_t word)
+void *ob_sync_create(const struct ob_type *type, uint64_t size, const struct ob_sync_state *state)
 {
     struct ob_sync *sync = ob_object_create(type, size);
     if (!sync)
         return NULL;
     sync->state = &sync->own;
-    sync->own.word = word;
+    sync->own = *state;
     return sync;
 }
 
@@ -66,10 +66,9 @@ nt_status ob_sync_create_named(const struct ob_name *name, bool global,
         ob_bell_open(NULL); /* else waiters look from time to time */
         return ob_record_create(name, global, &init, out, err);
     }
-    struct ob_sync *sync = ob_sync_create(type->type, size, initial.word);
+    struct ob_sync *sync = ob_sync_create(type->type, size, state);
     if (!sync)
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for an object");
-    sync->own.recursion = initial.recursion;
     *out = &sync->object;
     return STATUS_SUCCESS;
 }
@@ -132,6 +131,7 @@ bool ob_sync_describe(uint32_t type_id, const void *body, char *text, size_t siz
     int32_t count = (int32_t)(uint32_t)state.word, maximum = (int32_t)(uint32_t)(state.word >> 32);
     switch (type_id) {
     case OB_TYPE_EVENT:
+    case OB_TYPE_TIMER:
         snprintf(text, size, "%s, %s", state.word & OB_EVENT_MANUAL ? "manual-reset" : "auto-reset",
                  state.word & OB_EVENT_SET ? "set" : "not set");
         return (state.word & ~(OB_EVENT_MANUAL | OB_EVENT_SET)) == 0;

@@ -10,6 +10,7 @@
 #include "loader/win32/file.h"
 #include "loader/win32/modules.h"
 #include "loader/win32/smalldlls.h"
+#include "loader/win32/waitable.h"
 #include "loader/win32/win32.h"
 
 static const struct ldr_builtin *const modules[] = {
@@ -22,6 +23,7 @@ static const struct ldr_builtin *const modules[] = {
 static void register_all(void)
 {
     win32_file_register();
+    win32_timer_register();
     ob_section_register();
     win32_ntdll_prepare();
     win32_kernel32_prepare();

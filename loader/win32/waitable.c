@@ -3,7 +3,6 @@
  */
 #include "loader/win32/waitable.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -109,115 +108,6 @@ DWORD win32_timeout(const int64_t *timeout)
     return rounded < OB_INFINITE ? (DWORD)rounded : OB_INFINITE - 1;
 }
 
-struct name {
-    struct name *next;
-    struct ob_object *object; /* a reference; the name goes when it is the last one */
-    WCHAR *text;
-};
-
-static pthread_mutex_t names_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct name *names;
-
-static bool has_prefix(const WCHAR *name, const char *prefix, size_t length)
-{
-    for (size_t i = 0; i < length; i++)
-        if (name[i] != (WCHAR)prefix[i])
-            return false;
-    return true;
-}
-
-/* The part after Local\ or Global\; another backslash names a directory that does not exist. */
-static nt_status strip_prefix(const WCHAR **name)
-{
-    if (has_prefix(*name, "Local\\", 6))
-        *name += 6;
-    else if (has_prefix(*name, "Global\\", 7))
-        *name += 7;
-    return win32_wchr(*name, '\\') ? STATUS_OBJECT_PATH_NOT_FOUND : STATUS_SUCCESS;
-}
-
-/* The object of that name with a new reference, or NULL. Drops names that nobody has open. Locked.
- */
-static struct ob_object *find_name(const WCHAR *text)
-{
-    struct ob_object *found = NULL;
-    for (struct name **link = &names; *link;) {
-        struct name *entry = *link;
-        if (__atomic_load_n(&entry->object->references, __ATOMIC_ACQUIRE) == 1) {
-            *link = entry->next;
-            ob_object_unref(entry->object);
-            free(entry->text);
-            free(entry);
-            continue;
-        }
-        if (!found && win32_wcmp(entry->text, text) == 0) {
-            found = entry->object;
-            ob_object_ref(found);
-        }
-        link = &entry->next;
-    }
-    return found;
-}
-
-static nt_status add_name(const WCHAR *text, struct ob_object *object)
-{
-    struct name *entry = malloc(sizeof(*entry));
-    WCHAR *copy = win32_wdup(text, SIZE_MAX);
-    if (!entry || !copy) {
-        free(entry);
-        free(copy);
-        return STATUS_NO_MEMORY;
-    }
-    *entry = (struct name){names, object, copy};
-    ob_object_ref(object);
-    names = entry;
-    return STATUS_SUCCESS;
-}
-
-nt_status win32_name_object(const WCHAR *name, struct ob_object *fresh, struct ob_object **out)
-{
-    *out = fresh;
-    if (!name || !*name)
-        return STATUS_SUCCESS;
-    nt_status status = strip_prefix(&name);
-    if (nt_ok(status)) {
-        pthread_mutex_lock(&names_mutex);
-        struct ob_object *found = find_name(name);
-        if (!found)
-            status = add_name(name, fresh);
-        else if (found->type != fresh->type)
-            status = STATUS_OBJECT_TYPE_MISMATCH;
-        else
-            status = STATUS_OBJECT_NAME_EXISTS;
-        pthread_mutex_unlock(&names_mutex);
-        if (status == STATUS_OBJECT_NAME_EXISTS)
-            *out = found;
-        else if (found)
-            ob_object_unref(found);
-    }
-    if (status != STATUS_SUCCESS)
-        ob_object_unref(fresh);
-    return status;
-}
-
-nt_status win32_name_open(const WCHAR *name, const struct ob_type *type, struct ob_object **out)
-{
-    nt_status status = name ? strip_prefix(&name) : (nt_status)STATUS_INVALID_PARAMETER;
-    if (!nt_ok(status))
-        return status;
-    pthread_mutex_lock(&names_mutex);
-    struct ob_object *found = find_name(name);
-    pthread_mutex_unlock(&names_mutex);
-    if (!found)
-        return STATUS_OBJECT_NAME_NOT_FOUND;
-    if (found->type != type) {
-        ob_object_unref(found);
-        return STATUS_OBJECT_TYPE_MISMATCH;
-    }
-    *out = found;
-    return STATUS_SUCCESS;
-}
-
 static HANDLE make_handle(struct ob_object *object, uint32_t access, bool inherit)
 {
     uint32_t handle = ob_handle_create(object, access, inherit);
@@ -225,31 +115,43 @@ static HANDLE make_handle(struct ob_object *object, uint32_t access, bool inheri
     return handle ? win32_handle(handle) : win32_fail_null(ERROR_NOT_ENOUGH_MEMORY);
 }
 
-HANDLE win32_create_handle(struct ob_object *fresh, const WCHAR *name, uint32_t access,
-                           const SECURITY_ATTRIBUTES *attributes)
+HANDLE win32_created(nt_status status, struct ob_object *object, uint32_t access,
+                     const SECURITY_ATTRIBUTES *attributes)
 {
-    struct ob_object *object;
-    if (!fresh)
-        return win32_fail_null(ERROR_NOT_ENOUGH_MEMORY);
-    nt_status status = win32_name_object(name, fresh, &object);
-    if (!nt_ok(status)) {
-        win32_result(status);
+    if (!win32_result(status))
         return NULL;
-    }
     HANDLE handle = make_handle(object, access, attributes && attributes->bInheritHandle);
     if (handle)
         ke_set_last_error(status == STATUS_OBJECT_NAME_EXISTS ? ERROR_ALREADY_EXISTS : 0);
     return handle;
 }
 
-HANDLE win32_open_handle(const struct ob_type *type, const WCHAR *name, uint32_t access,
+/* An empty name is that of the directory itself. */
+HANDLE win32_open_handle(const struct ob_record_type *type, const WCHAR *name, uint32_t access,
                          BOOL inherit)
 {
+    struct ob_name wanted;
     struct ob_object *object;
-    nt_status status = win32_name_open(name, type, &object);
-    if (!nt_ok(status)) {
-        win32_result(status);
+    bool global;
+    if (!name)
+        return win32_fail_null(ERROR_INVALID_PARAMETER);
+    nt_status status = ob_name_parse(name, &wanted, &global);
+    if (nt_ok(status) && wanted.length == 0)
+        status = STATUS_OBJECT_TYPE_MISMATCH;
+    if (nt_ok(status))
+        status = ob_record_open(&wanted, global, type, &object, NULL);
+    if (!win32_result(status))
         return NULL;
-    }
     return make_handle(object, access, inherit != 0);
+}
+
+HANDLE win32_open_handle_a(const struct ob_record_type *type, const char *name, uint32_t access,
+                           BOOL inherit)
+{
+    WCHAR *wide;
+    if (!win32_widen(name, &wide))
+        return NULL;
+    HANDLE handle = win32_open_handle(type, wide, access, inherit);
+    free(wide);
+    return handle;
 }

@@ -1,12 +1,11 @@
 /*
- * Handles of waitable objects, waits in Win32's terms, and the namespace of named objects.
- *
- * The namespace is this process's: sharing names with other processes needs backing files.
+ * Handles of waitable objects, waits in Win32's terms, and how KERNEL32 creates and opens objects
+ * that have names.
  */
 #ifndef WIN32_WAITABLE_H
 #define WIN32_WAITABLE_H
 
-#include "loader/ob/object.h"
+#include "loader/ob/record.h"
 #include "loader/win32/types.h"
 
 #define WAIT_FAILED        0xFFFFFFFFu
@@ -49,20 +48,19 @@ enum {
 DWORD win32_timeout(const int64_t *timeout);
 
 /*
- * Gives `fresh` the name, or drops it in favour of the object that has the name already
- * (STATUS_OBJECT_NAME_EXISTS). NULL and "" are no names. Either way `*out` is one reference.
+ * What every Create...W function ends with: a handle to the object of a creation that ended with
+ * `status`, and the last error 0 or ERROR_ALREADY_EXISTS. Consumes the reference, which there is
+ * when `status` is a success.
  */
-nt_status win32_name_object(const WCHAR *name, struct ob_object *fresh, struct ob_object **out);
-nt_status win32_name_open(const WCHAR *name, const struct ob_type *type, struct ob_object **out);
-
-/*
- * What every Create...W function ends with: names `fresh` (NULL = no memory), makes a handle, and
- * sets the last error to 0 or ERROR_ALREADY_EXISTS. Consumes `fresh`.
- */
-HANDLE win32_create_handle(struct ob_object *fresh, const WCHAR *name, uint32_t access,
-                           const SECURITY_ATTRIBUTES *attributes);
-/* And every Open...W function. */
-HANDLE win32_open_handle(const struct ob_type *type, const WCHAR *name, uint32_t access,
+HANDLE win32_created(nt_status status, struct ob_object *object, uint32_t access,
+                     const SECURITY_ATTRIBUTES *attributes);
+/* A whole Open...W function, and its A twin. */
+HANDLE win32_open_handle(const struct ob_record_type *type, const WCHAR *name, uint32_t access,
                          BOOL inherit);
+HANDLE win32_open_handle_a(const struct ob_record_type *type, const char *name, uint32_t access,
+                           BOOL inherit);
+
+/* How timers get to other processes (ob/parcel.h). */
+void win32_timer_register(void);
 
 #endif

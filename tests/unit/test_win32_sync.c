@@ -16,6 +16,7 @@
 #include "loader/win32/kernel32/families.h"
 #include "loader/win32/strings.h"
 #include "tests/unit/builtin_fn.h"
+#include "tests/unit/tempdir.h"
 
 enum { WAIT_OBJECT_0 = 0, WAIT_ABANDONED_0 = 0x80, WAIT_TIMEOUT = 258 };
 #define WAIT_FAILED 0xFFFFFFFFu
@@ -81,7 +82,14 @@ static int load_functions(void **state)
     LOAD_FN(kernel32_tls, TlsSetValue);
     LOAD_FN(kernel32_tls, FlsGetValue);
     LOAD_FN(kernel32_handle, CloseHandle);
+    if (tempdir_create() != 0 || setenv("XDG_RUNTIME_DIR", tempdir, 1) != 0)
+        return -1;
     return nt_ok(ke_thread_attach(NULL)) ? 0 : -1;
+}
+
+static int remove_directory(void **state)
+{
+    return tempdir_remove();
 }
 
 static int64_t milliseconds(void)
@@ -272,5 +280,5 @@ int main(void)
         cmocka_unit_test(threads_start_suspended_and_give_codes),
         cmocka_unit_test(slot_functions_set_the_documented_errors),
     };
-    return cmocka_run_group_tests(tests, load_functions, NULL);
+    return cmocka_run_group_tests(tests, load_functions, remove_directory);
 }

@@ -4,6 +4,7 @@
  */
 #include <stdlib.h>
 
+#include "loader/ob/sync.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/kernel32/families.h"
 #include "loader/win32/strings.h"
@@ -20,9 +21,14 @@ enum {
 static HANDLE WINAPI_DEF k32_CreateEventExW(const SECURITY_ATTRIBUTES *attributes,
                                             const WCHAR *name, DWORD flags, DWORD access)
 {
-    struct ob_object *event =
-        ob_event_create(flags & CREATE_EVENT_MANUAL_RESET, flags & CREATE_EVENT_INITIAL_SET);
-    return win32_create_handle(event, name, access, attributes);
+    struct ob_name wanted;
+    struct ob_object *event = NULL;
+    bool global;
+    nt_status status = ob_name_parse(name, &wanted, &global);
+    if (nt_ok(status))
+        status = ob_event_create_named(&wanted, global, flags & CREATE_EVENT_MANUAL_RESET,
+                                       flags & CREATE_EVENT_INITIAL_SET, &event, NULL);
+    return win32_created(status, event, access, attributes);
 }
 
 static HANDLE WINAPI_DEF k32_CreateEventExA(const SECURITY_ATTRIBUTES *attributes, const char *name,
@@ -56,16 +62,6 @@ static HANDLE WINAPI_DEF k32_CreateEventA(const SECURITY_ATTRIBUTES *attributes,
                               EVENT_ALL_ACCESS);
 }
 
-static HANDLE open_a(const struct ob_type *type, DWORD access, BOOL inherit, const char *name)
-{
-    WCHAR *wide;
-    if (!win32_widen(name, &wide))
-        return NULL;
-    HANDLE handle = win32_open_handle(type, wide, access, inherit);
-    free(wide);
-    return handle;
-}
-
 #define OPEN_FUNCTIONS(kind, type)                                                            \
     static HANDLE WINAPI_DEF k32_Open##kind##W(DWORD access, BOOL inherit, const WCHAR *name) \
     {                                                                                         \
@@ -73,11 +69,11 @@ static HANDLE open_a(const struct ob_type *type, DWORD access, BOOL inherit, con
     }                                                                                         \
     static HANDLE WINAPI_DEF k32_Open##kind##A(DWORD access, BOOL inherit, const char *name)  \
     {                                                                                         \
-        return open_a(type, access, inherit, name);                                           \
+        return win32_open_handle_a(type, name, access, inherit);                              \
     }
-OPEN_FUNCTIONS(Event, &ob_event_type)
-OPEN_FUNCTIONS(Mutex, &ob_mutex_type)
-OPEN_FUNCTIONS(Semaphore, &ob_semaphore_type)
+OPEN_FUNCTIONS(Event, &ob_event_record)
+OPEN_FUNCTIONS(Mutex, &ob_mutex_record)
+OPEN_FUNCTIONS(Semaphore, &ob_semaphore_record)
 #undef OPEN_FUNCTIONS
 
 static BOOL set_event(HANDLE handle, bool state)
@@ -101,19 +97,30 @@ static BOOL WINAPI_DEF k32_ResetEvent(HANDLE event)
     return set_event(event, false);
 }
 
-/* Setting completes the waits that are pending, so a pulse is a set and a reset. */
-static BOOL WINAPI_DEF k32_PulseEvent(HANDLE event)
+static BOOL WINAPI_DEF k32_PulseEvent(HANDLE handle)
 {
-    return set_event(event, true) && set_event(event, false);
+    struct ob_object *event;
+    nt_status status = win32_typed(handle, &ob_event_type, MODIFY_STATE, &event);
+    if (!nt_ok(status))
+        return win32_result(status);
+    ob_event_pulse(event);
+    ob_object_unref(event);
+    return TRUE;
 }
 
 static HANDLE WINAPI_DEF k32_CreateSemaphoreExW(const SECURITY_ATTRIBUTES *attributes, LONG initial,
                                                 LONG maximum, const WCHAR *name, DWORD flags,
                                                 DWORD access)
 {
-    if (initial < 0 || maximum <= 0 || initial > maximum || flags != 0)
+    struct ob_name wanted;
+    struct ob_object *semaphore = NULL;
+    bool global;
+    if (flags != 0)
         return win32_fail_null(ERROR_INVALID_PARAMETER);
-    return win32_create_handle(ob_semaphore_create(initial, maximum), name, access, attributes);
+    nt_status status = ob_name_parse(name, &wanted, &global);
+    if (nt_ok(status))
+        status = ob_semaphore_create_named(&wanted, global, initial, maximum, &semaphore, NULL);
+    return win32_created(status, semaphore, access, attributes);
 }
 
 static HANDLE WINAPI_DEF k32_CreateSemaphoreExA(const SECURITY_ATTRIBUTES *attributes, LONG initial,
@@ -157,7 +164,13 @@ static HANDLE WINAPI_DEF k32_CreateMutexExW(const SECURITY_ATTRIBUTES *attribute
                                             const WCHAR *name, DWORD flags, DWORD access)
 {
     uint32_t owner = flags & CREATE_MUTEX_INITIAL_OWNER ? ke_thread_id() : 0;
-    return win32_create_handle(ob_mutex_create(owner), name, access, attributes);
+    struct ob_name wanted;
+    struct ob_object *mutex = NULL;
+    bool global;
+    nt_status status = ob_name_parse(name, &wanted, &global);
+    if (nt_ok(status))
+        status = ob_mutex_create_named(&wanted, global, owner, &mutex, NULL);
+    return win32_created(status, mutex, access, attributes);
 }
 
 static HANDLE WINAPI_DEF k32_CreateMutexExA(const SECURITY_ATTRIBUTES *attributes, const char *name,
