@@ -11,35 +11,8 @@
 #include "loader/ldr/ldr.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/ntdll/families.h"
+#include "loader/win32/objattr.h"
 #include "loader/win32/process.h"
-
-enum { OBJ_INHERIT = 0x2, OBJ_CASE_INSENSITIVE = 0x40, OBJ_OPENIF = 0x80 };
-
-typedef struct {
-    ULONG Length;
-    HANDLE RootDirectory;
-    const UNICODE_STRING *ObjectName;
-    ULONG Attributes;
-    void *SecurityDescriptor, *SecurityQualityOfService;
-} OBJECT_ATTRIBUTES;
-
-/* There are no handles of object directories. */
-static nt_status name_of(const OBJECT_ATTRIBUTES *attributes, struct ob_name *name, bool *global)
-{
-    *name = (struct ob_name){0};
-    *global = false;
-    if (!attributes || !attributes->ObjectName)
-        return STATUS_SUCCESS;
-    if (attributes->RootDirectory)
-        return STATUS_INVALID_HANDLE;
-    return ob_name_parse_nt(attributes->ObjectName->Buffer, attributes->ObjectName->Length,
-                            attributes->Attributes & OBJ_CASE_INSENSITIVE, name, global);
-}
-
-static uint32_t flags_of(const OBJECT_ATTRIBUTES *attributes)
-{
-    return attributes && attributes->Attributes & OBJ_INHERIT ? 1 : 0;
-}
 
 /* ---- creation -----------------------------------------------------------------------------------
  */
@@ -54,11 +27,11 @@ static nt_status WINAPI_DEF nt_NtCreateSection(HANDLE *out, ULONG access,
                                        .protect = protect,
                                        .attributes = section_attributes,
                                        .access = access,
-                                       .flags = flags_of(attributes)};
+                                       .flags = win32_nt_flags(attributes)};
     HANDLE handle;
     if (!out)
         return STATUS_ACCESS_VIOLATION;
-    nt_status status = name_of(attributes, &how.name, &how.global);
+    nt_status status = win32_nt_name(attributes, &how.name, &how.global);
     if (nt_ok(status))
         status = win32_section_create(&how, &handle);
     if (!nt_ok(status))
@@ -89,11 +62,10 @@ static nt_status WINAPI_DEF nt_NtOpenSection(HANDLE *out, ULONG access,
     bool global;
     if (!out)
         return STATUS_ACCESS_VIOLATION;
-    nt_status status = name_of(attributes, &name, &global);
-    if (nt_ok(status) && name.length == 0)
-        status = STATUS_OBJECT_PATH_SYNTAX_BAD;
-    return nt_ok(status) ? win32_section_open(&name, global, access, flags_of(attributes), out)
-                         : status;
+    nt_status status = win32_nt_open_name(attributes, &name, &global);
+    return nt_ok(status)
+               ? win32_section_open(&name, global, access, win32_nt_flags(attributes), out)
+               : status;
 }
 
 static nt_status WINAPI_DEF nt_NtExtendSection(HANDLE handle, int64_t *size)
