@@ -1,7 +1,10 @@
 /*
  * Views of section objects, and what can be asked about one (section.h).
  */
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "loader/ob/section_object.h"
 #include "loader/ob/section_rules.h"
@@ -11,10 +14,40 @@ static struct ob_section *of(struct ob_object *object)
     return (struct ob_section *)object;
 }
 
-/* The view that holds the backing of an image's SHARED PE sections has ended. */
-static void release_shared(void *backing)
+/* What lives as long as an image's view: the content of its SHARED PE sections, and the mark on its
+ * file that somebody has it mapped. */
+struct image_hold {
+    struct ob_backing *shared;
+    int fd;
+};
+
+static void release_image(void *user)
 {
-    ob_backing_close(backing);
+    struct image_hold *hold = user;
+    ob_backing_close(hold->shared);
+    if (hold->fd >= 0)
+        close(hold->fd);
+    free(hold);
+}
+
+static nt_status hold_image(const struct ob_section *section, struct mm_image_map *map,
+                            struct pe_error *err)
+{
+    struct image_hold *hold = calloc(1, sizeof *hold);
+    if (!hold)
+        return pe_fail(err, STATUS_NO_MEMORY, "no memory for a view");
+    hold->fd = fcntl(section->fd, F_DUPFD_CLOEXEC, 0);
+    map->shared_fd = -1;
+    map->release = release_image;
+    map->user = hold;
+    if (mm_section_shared_size(section->image) == 0)
+        return STATUS_SUCCESS;
+    nt_status status = ob_backing_open_image(section->image, &hold->shared, &map->owns_shared, err);
+    if (nt_ok(status))
+        map->shared_fd = ob_backing_fd(hold->shared);
+    else
+        release_image(hold);
+    return status;
 }
 
 /* An image is mapped whole, with the protections of its PE sections. */
@@ -22,21 +55,15 @@ static nt_status map_image(struct ob_section *section, const struct mm_data_map 
                            uint64_t *base, uint64_t *size, struct pe_error *err)
 {
     uint32_t whole = mm_section_size(section->image);
-    struct mm_image_map map = {.base = how->base, .limit = how->limit, .shared_fd = -1};
-    struct ob_backing *shared = NULL;
+    struct mm_image_map map = {.base = how->base, .limit = how->limit};
     if (how->offset >= whole || how->size > whole - how->offset)
         return pe_fail(err, STATUS_INVALID_VIEW_SIZE, "the image has 0x%x bytes", whole);
-    if (mm_section_shared_size(section->image)) {
-        nt_status status = ob_backing_open_image(section->image, &shared, &map.owns_shared, err);
-        if (!nt_ok(status))
-            return status;
-        map.shared_fd = ob_backing_fd(shared);
-        map.release = release_shared;
-        map.user = shared;
-    }
-    nt_status status = mm_image_map(section->image, &map, base, size, err);
+    nt_status status = hold_image(section, &map, err);
     if (!nt_ok(status))
-        ob_backing_close(shared);
+        return status;
+    status = mm_image_map(section->image, &map, base, size, err);
+    if (!nt_ok(status))
+        release_image(map.user);
     return status;
 }
 

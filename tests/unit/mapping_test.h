@@ -61,7 +61,7 @@ static inline int mapping_teardown(void **state)
 /* ---- cases --------------------------------------------------------------------------------------
  */
 
-static int case_count;
+static int case_count __attribute__((unused));
 
 /* A call that returned `got` (0 = failed) was to end with `expected`: 0 = success, else a last
  * error. The rest says which case it is. */

@@ -1,11 +1,12 @@
 /*
- * Another process in which peldr runs, for tests between processes: the program ob_peer, of either
- * word size, which obeys lines on its standard input.
+ * Another process in which peldr runs, for tests between processes: the program ob_peer or
+ * another one, of either word size, which obeys lines on its standard input.
  */
 #ifndef TESTS_UNIT_PEER_H
 #define TESTS_UNIT_PEER_H
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,12 +20,17 @@ struct peer {
     FILE *to, *from;
 };
 
-static inline struct peer peer_start_word(int word)
+static inline void peer_path(char *path, size_t size, const char *program, int word)
+{
+    snprintf(path, size, "%s/%s%s", getenv("PELDR_TEST_PEERS"), program, word == 32 ? "32" : "");
+}
+
+static inline struct peer peer_start_program(const char *program, int word)
 {
     struct peer peer;
     int in[2], out[2];
     char path[4096];
-    snprintf(path, sizeof path, "%s/ob_peer%s", getenv("PELDR_TEST_PEERS"), word == 32 ? "32" : "");
+    peer_path(path, sizeof path, program, word);
     if (pipe2(in, O_CLOEXEC) != 0 || pipe2(out, O_CLOEXEC) != 0)
         abort();
     fflush(NULL);
@@ -46,6 +52,11 @@ static inline struct peer peer_start_word(int word)
     return peer;
 }
 
+static inline struct peer peer_start_word(int word)
+{
+    return peer_start_program("ob_peer", word);
+}
+
 static inline struct peer peer_start(void)
 {
     return peer_start_word((int)sizeof(void *) * 8);
@@ -54,7 +65,7 @@ static inline struct peer peer_start(void)
 static inline bool peer_has_word(int word)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s/ob_peer%s", getenv("PELDR_TEST_PEERS"), word == 32 ? "32" : "");
+    peer_path(path, sizeof path, "ob_peer", word);
     return access(path, X_OK) == 0;
 }
 
