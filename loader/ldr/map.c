@@ -14,6 +14,7 @@
 #include "loader/ldr/entry.h"
 #include "loader/ldr/imagemap.h"
 #include "loader/ob/fileshare.h"
+#include "loader/ob/image_registry.h"
 
 /* ---- machine ---- */
 
@@ -138,6 +139,7 @@ static nt_status create_section(const struct ldr_source *source, struct mm_secti
         return mm_section_create_image_from_memory(source->bytes, source->size, source->name, out,
                                                    err);
     }
+    ob_image_registry_start();
     return mm_section_create_image(source->fd, source->name, out, err);
 }
 
@@ -192,6 +194,9 @@ nt_status ldr_map_image(struct ldr_source *source, enum ldr_kind kind, uint32_t 
         module->builtin = source->builtin;
         module->inert = foreign || source->builtin;
         status = map_section(module, section, flags, base, err);
+    }
+    if (nt_ok(status)) {
+        status = mm_section_finish(section, err);
     }
     if (nt_ok(status) && kind == LDR_KIND_IMAGE) {
         status = ldr_entry_create(module, &module->entry, err);

@@ -1,9 +1,9 @@
 /*
  * Image section objects: creation, lifetime, sealing (section.h; facts 1.5).
  *
- * The file is read once, checked by pe/rules.h, planned and copied into the memfd. A PE section
- * that is page-aligned in the file is mapped from the file, if the file system allows executable
- * mappings.
+ * The file is read once, checked by pe/rules.h, planned and copied into the memfd, unless another
+ * process has done that already. A PE section that is page-aligned in the file is mapped from the
+ * file, if the file system allows executable mappings.
  */
 #include "loader/mm/section_object.h"
 
@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "loader/mm/pages.h"
@@ -56,8 +57,51 @@ static nt_status copy_headers(struct mm_section *section, const struct pe_image 
     return STATUS_SUCCESS;
 }
 
+/* What the section knows without its object: headers and extents. */
+static nt_status take_plan(struct mm_section *section, const struct pe_image *image,
+                           const struct mm_plan *plan, struct pe_error *err)
+{
+    nt_status status = copy_headers(section, image);
+
+    section->extents = calloc(plan->count ? plan->count : 1, sizeof(*section->extents));
+    if (!nt_ok(status) || section->extents == NULL)
+        return pe_fail(err, STATUS_NO_MEMORY, "no memory for the section object");
+    for (uint32_t i = 0; i < plan->count; i++)
+        section->extents[i] = plan->pieces[i].extent;
+    section->extent_count = plan->count;
+    section->size = plan->image_size;
+    section->shared_size = plan->shared_size;
+    return STATUS_SUCCESS;
+}
+
+/* Another process's object of the same file, or a new one. `state` NULL = not from a file. */
+static nt_status find_or_build(struct mm_section *section, struct pe_span bytes, int fd,
+                               const struct mm_file_state *state, const struct mm_plan *plan,
+                               struct pe_error *err)
+{
+    nt_status status;
+
+    /* Of two that begin at the same time one waits for the other; what is found then may turn out
+     * to be something else, so that the second time this process builds its own in any case. */
+    for (int round = 0;; round++) {
+        if (state != NULL && mm_share_adopt(section, fd, state, plan))
+            return STATUS_SUCCESS;
+        status = mm_section_create_object(section, err);
+        if (!nt_ok(status) || state == NULL || mm_share_claim(section, round == 0))
+            break;
+        close(section->object_fd);
+        section->object_fd = -1;
+    }
+    if (nt_ok(status))
+        status = mm_section_fill(section, bytes, fd, plan, err);
+    if (nt_ok(status) && state != NULL)
+        mm_share_label(section, fd);
+    return status;
+}
+
+/* `state` NULL = the bytes come from memory. */
 static nt_status init_section(struct mm_section *section, struct pe_span bytes, int fd,
-                              struct pe_error *err)
+                              const struct mm_file_state *state, struct pe_error *err)
 {
     struct mm_plan plan = {0};
     struct pe_image image;
@@ -69,11 +113,9 @@ static nt_status init_section(struct mm_section *section, struct pe_span bytes, 
         status = mm_plan_make(&image, file_is_mappable(fd), &plan, err);
     if (!nt_ok(status))
         return status;
-    status = copy_headers(section, &image);
-    if (!nt_ok(status))
-        pe_fail(err, status, "no memory for the headers");
-    else
-        status = mm_section_build(section, bytes, fd, &plan, err);
+    status = take_plan(section, &image, &plan, err);
+    if (nt_ok(status))
+        status = find_or_build(section, bytes, fd, state, &plan, err);
     if (nt_ok(status) && plan.uses_file) {
         section->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (section->file_fd < 0)
@@ -84,8 +126,8 @@ static nt_status init_section(struct mm_section *section, struct pe_span bytes, 
     return status;
 }
 
-static nt_status create(struct pe_span bytes, int fd, const char *name, struct mm_section **out,
-                        struct pe_error *err)
+static nt_status create(struct pe_span bytes, int fd, const struct mm_file_state *state,
+                        const char *name, struct mm_section **out, struct pe_error *err)
 {
     struct mm_section *section = calloc(1, sizeof(*section));
     nt_status status = STATUS_NO_MEMORY;
@@ -97,7 +139,7 @@ static nt_status create(struct pe_span bytes, int fd, const char *name, struct m
     section->object_fd = section->file_fd = -1;
     section->name = strdup(name);
     if (section->name != NULL)
-        status = init_section(section, bytes, fd, err);
+        status = init_section(section, bytes, fd, state, err);
     if (!nt_ok(status)) {
         pe_error_prefix(err, "%s: ", name);
         mm_section_unref(section);
@@ -110,29 +152,32 @@ static nt_status create(struct pe_span bytes, int fd, const char *name, struct m
 nt_status mm_section_create_image(int fd, const char *name, struct mm_section **out,
                                   struct pe_error *err)
 {
+    struct mm_file_state state;
+    const struct stat *st = &state.st;
     struct pe_span bytes;
-    struct stat st;
-    nt_status status = mm_file_read_headers(fd, name, &bytes, &st, err);
+    nt_status status;
 
+    clock_gettime(CLOCK_REALTIME, &state.read_at);
+    status = mm_file_read_headers(fd, name, &bytes, &state.st, err);
     if (!nt_ok(status))
         return status;
-    status = create(bytes, fd, name, out, err);
+    status = create(bytes, fd, &state, name, out, err);
     mm_file_unmap(bytes);
     if (!nt_ok(status))
         return status;
     (*out)->has_file_id = true;
-    (*out)->file_id = (struct mm_file_id){.dev = st.st_dev,
-                                          .ino = st.st_ino,
-                                          .size = (uint64_t)st.st_size,
-                                          .mtime_sec = st.st_mtim.tv_sec,
-                                          .mtime_nsec = st.st_mtim.tv_nsec};
+    (*out)->file_id = (struct mm_file_id){.dev = st->st_dev,
+                                          .ino = st->st_ino,
+                                          .size = (uint64_t)st->st_size,
+                                          .mtime_sec = st->st_mtim.tv_sec,
+                                          .mtime_nsec = st->st_mtim.tv_nsec};
     return STATUS_SUCCESS;
 }
 
 nt_status mm_section_create_image_from_memory(const void *bytes, uint64_t size, const char *name,
                                               struct mm_section **out, struct pe_error *err)
 {
-    return create((struct pe_span){bytes, size}, -1, name, out, err);
+    return create((struct pe_span){bytes, size}, -1, NULL, name, out, err);
 }
 
 struct mm_section *mm_section_ref(struct mm_section *section)
@@ -145,6 +190,7 @@ void mm_section_unref(struct mm_section *section)
 {
     if (section == NULL || atomic_fetch_sub(&section->references, 1) != 1)
         return;
+    mm_share_withdraw(section);
     if (section->object_fd >= 0)
         close(section->object_fd);
     if (section->file_fd >= 0)
@@ -159,14 +205,16 @@ void mm_section_unref(struct mm_section *section)
 /* Lock held. */
 static nt_status seal(struct mm_section *section, struct pe_error *err)
 {
-    if (!section->sealed && fcntl(section->object_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) != 0)
+    if (section->sealed)
+        return STATUS_SUCCESS;
+    if (fcntl(section->object_fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SEAL) != 0)
         return pe_fail(err, mm_status_of_errno(errno), "%s: cannot seal the section object: %s",
                        section->name, strerror(errno));
     section->sealed = true;
     return STATUS_SUCCESS;
 }
 
-nt_status mm_section_seal(struct mm_section *section, struct pe_error *err)
+nt_status mm_section_finish(struct mm_section *section, struct pe_error *err)
 {
     nt_status status;
 
@@ -186,6 +234,14 @@ nt_status mm_section_note_view(struct mm_section *section, struct pe_error *err)
     section->viewed = true;
     pthread_mutex_unlock(&section->lock);
     return status;
+}
+
+uint64_t mm_section_base_field(const struct mm_section *section, uint32_t *width)
+{
+    const struct pe_headers *h = &section->image.h;
+
+    *width = h->pe32_plus ? 8 : 4;
+    return h->optional_header_offset + (h->pe32_plus ? 24u : 28u);
 }
 
 bool mm_section_patch(struct mm_section *section, uint32_t rva, const void *bytes, uint32_t len)

@@ -42,9 +42,30 @@ struct mm_file_id {
  */
 nt_status mm_section_create_image(int fd, const char *name, struct mm_section **out,
                                   struct pe_error *err);
+/*
+ * Where processes find each other's image section objects. An object that comes from here is only a
+ * candidate: it says by itself which file it was made of, and once it says so it cannot be changed.
+ */
+struct mm_image_registry {
+    /* A descriptor of the next object that is held for `key`, for the caller to close; -1 = there
+     * is none. `*cursor` begins at 0. */
+    int (*find)(uint64_t key, uint32_t *cursor);
+    /* Makes `fd` known until it is withdrawn: the ticket for that, 0 = it is not known. With
+     * `first`, only if there is no other for the key (`*other` says so). */
+    uint32_t (*publish)(uint64_t key, int fd, bool first, bool *other);
+    void (*withdraw)(uint32_t ticket, int fd);
+};
+/* For all image files from now on; `registry` lives for ever. Without one nothing is shared. */
+void mm_section_set_registry(const struct mm_image_registry *registry);
+
 /* The same from bytes in memory, which are copied. */
 nt_status mm_section_create_image_from_memory(const void *bytes, uint64_t size, const char *name,
                                               struct mm_section **out, struct pe_error *err);
+/*
+ * To be called soon after creation: the object is final, and other processes can have it. ImageBase
+ * in its header can no longer follow the first view (mm_view_patch_image_base()).
+ */
+nt_status mm_section_finish(struct mm_section *section, struct pe_error *err);
 struct mm_section *mm_section_ref(struct mm_section *section);
 /* The object goes with its last reference; views hold one. NULL is allowed. */
 void mm_section_unref(struct mm_section *section);

@@ -90,7 +90,7 @@ static nt_status fill_piece(int object, struct pe_span bytes, int fd,
 
 static nt_status fill(int object, struct pe_span bytes, int fd, const struct mm_plan *plan)
 {
-    if (ftruncate(object, (off_t)plan->image_size) != 0)
+    if (ftruncate(object, (off_t)(plan->image_size + MM_PAGE)) != 0) /* and the label's page */
         return mm_status_of_errno(errno);
     for (uint32_t i = 0; i < plan->count; i++) {
         nt_status status = STATUS_SUCCESS;
@@ -105,28 +105,70 @@ static nt_status fill(int object, struct pe_span bytes, int fd, const struct mm_
     return STATUS_SUCCESS;
 }
 
-nt_status mm_section_build(struct mm_section *section, struct pe_span bytes, int fd,
-                           const struct mm_plan *plan, struct pe_error *err)
+nt_status mm_section_create_object(struct mm_section *section, struct pe_error *err)
 {
-    nt_status status;
-
-    section->extents = calloc(plan->count ? plan->count : 1, sizeof(*section->extents));
-    if (section->extents == NULL)
-        return pe_fail(err, STATUS_NO_MEMORY, "no memory for the section object");
-    for (uint32_t i = 0; i < plan->count; i++)
-        section->extents[i] = plan->pieces[i].extent;
-    section->extent_count = plan->count;
-    section->size = plan->image_size;
-    section->shared_size = plan->shared_size;
     section->object_fd = create_memfd(section->name);
     if (section->object_fd < 0)
         return pe_fail(err, mm_status_of_errno(errno), "cannot create the section object: %s",
                        strerror(errno));
-    status = fill(section->object_fd, bytes, fd, plan);
+    return STATUS_SUCCESS;
+}
+
+nt_status mm_section_fill(const struct mm_section *section, struct pe_span bytes, int fd,
+                          const struct mm_plan *plan, struct pe_error *err)
+{
+    nt_status status = fill(section->object_fd, bytes, fd, plan);
+
     if (!nt_ok(status))
         return pe_fail(err, status, "cannot fill the section object: %s", nt_status_text(status));
     return STATUS_SUCCESS;
 }
+
+/* ---- is it still the same? ----------------------------------------------------------------- */
+
+/* Writes the part of the field [at, at+width) that lies in the chunk over with that of `from`. */
+static void copy_field(uint8_t *to, const uint8_t *from, uint64_t chunk, uint64_t size, uint64_t at,
+                       uint32_t width)
+{
+    for (uint64_t i = at; i < at + width; i++)
+        if (i >= chunk && i - chunk < size)
+            to[i - chunk] = from[i - chunk];
+}
+
+static bool piece_is_same(const struct mm_section *section, int object, int fd,
+                          const struct mm_plan_piece *piece)
+{
+    uint8_t ours[PE_PAGE_SIZE * 4], theirs[PE_PAGE_SIZE * 4];
+    uint64_t at = 0, base;
+    uint32_t width;
+
+    base = mm_section_base_field(section, &width);
+    while (at < piece->data_size) {
+        uint64_t left = piece->data_size - at, rva = piece->extent.rva + at;
+        size_t size = left < sizeof(ours) ? (size_t)left : sizeof(ours);
+
+        if (pread(fd, ours, size, (off_t)(piece->data_offset + at)) != (ssize_t)size ||
+            pread(object, theirs, size, (off_t)rva) != (ssize_t)size)
+            return false;
+        if (piece->extent.pe_section < 0)
+            copy_field(theirs, ours, rva, size, base, width);
+        if (memcmp(ours, theirs, size) != 0)
+            return false;
+        at += size;
+    }
+    return true;
+}
+
+bool mm_section_has_content(const struct mm_section *section, int object, int fd,
+                            const struct mm_plan *plan)
+{
+    for (uint32_t i = 0; i < plan->count; i++)
+        if (!piece_is_same(section, object, fd, &plan->pieces[i]))
+            return false;
+    return true;
+}
+
+/* ---- the content of SHARED PE sections ------------------------------------------------------ */
 
 /* Copies the parts of [from, from+size) that are no holes to offset `to` of `fd`. */
 static nt_status copy_data(int object, uint64_t from, uint64_t size, int fd, uint64_t to)

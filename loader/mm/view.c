@@ -111,11 +111,10 @@ nt_status mm_view_privatize(struct mm_view *view, uint32_t rva, uint32_t len, st
 static bool base_field(const struct mm_view *view, uint32_t *rva, uint32_t *width)
 {
     const struct pe_headers *h = &view->section->image.h;
-    uint64_t at = h->optional_header_offset + (h->pe32_plus ? 24 : 28);
+    uint64_t at = mm_section_base_field(view->section, width);
     uint64_t end =
         h->size_of_headers < view->section->size ? h->size_of_headers : view->section->size;
 
-    *width = h->pe32_plus ? 8 : 4;
     *rva = (uint32_t)at;
     return at < end && end - at >= *width;
 }
@@ -201,7 +200,7 @@ nt_status mm_view_seal(struct mm_view *view, struct pe_error *err)
 {
     nt_status status = switch_view(view, false, err);
 
-    return nt_ok(status) ? mm_section_seal(view->section, err) : status;
+    return nt_ok(status) ? mm_section_finish(view->section, err) : status;
 }
 
 nt_status mm_view_unseal(struct mm_view *view, struct pe_error *err)
