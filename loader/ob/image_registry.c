@@ -203,3 +203,18 @@ void ob_image_registry_start(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, start);
 }
+
+nt_status ob_image_create(int fd, const char *name, struct mm_section **out, struct pe_error *err)
+{
+    struct mm_section *section;
+    ob_image_registry_start();
+    nt_status status = mm_section_create_image(fd, name, &section, err);
+    if (!nt_ok(status))
+        return status;
+    status = mm_section_finish(section, err);
+    if (nt_ok(status))
+        *out = section;
+    else
+        mm_section_unref(section);
+    return status;
+}

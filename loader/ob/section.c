@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "loader/ob/fileshare.h"
+#include "loader/ob/image_registry.h"
 #include "loader/ob/runtime.h"
 #include "loader/ob/section_object.h"
 #include "loader/ob/section_rules.h"
@@ -191,9 +192,9 @@ static nt_status make_image(struct ob_section *section, struct pe_error *err)
 {
     struct ob_section_body storage;
     ob_fileshare_use(section->fd, OB_FILE_IMAGE);
-    return section->image ? STATUS_SUCCESS
-                          : mm_section_create_image(section->fd, path_of(section, &storage),
-                                                    &section->image, err);
+    return section->image
+               ? STATUS_SUCCESS
+               : ob_image_create(section->fd, path_of(section, &storage), &section->image, err);
 }
 
 static uint64_t present_size(const struct ob_section *section)
@@ -275,8 +276,8 @@ struct creation {
 static nt_status prepare_image(struct creation *creation, struct pe_error *err)
 {
     const struct ob_section_create *how = creation->how;
-    nt_status status = mm_section_create_image(
-        creation->file.fd, how->path ? how->path : "the image", &creation->image, err);
+    nt_status status = ob_image_create(creation->file.fd, how->path ? how->path : "the image",
+                                       &creation->image, err);
     if (!nt_ok(status))
         return status;
     creation->size = mm_section_size(creation->image);
