@@ -204,6 +204,76 @@ PELDR_API int peldr_resolve(const char *name, const char *importer_dir, uint16_t
                             char *resolved, size_t resolved_size, char *searched,
                             size_t searched_size);
 
+/* ---- section objects ----------------------------------------------------------------------------
+ */
+
+/*
+ * Shared memory and mapped files by Windows's rules: the objects that images get from
+ * CreateFileMapping, for the host itself. So a native process and an image can share a section, by
+ * its name or by its handle: the value of a peldr_section pointer is the HANDLE that images of this
+ * process know the section by. Names are UTF-8 and begin with "Local\" or "Global\", or with
+ * neither, which is "Local\"; they are the same for all processes of the user, of either word
+ * size. Statuses are those of NtCreateSection and NtMapViewOfSection.
+ */
+typedef struct peldr_section peldr_section;
+
+enum {
+    /* Protection of a section, the most that its views may have */
+    PELDR_PAGE_READONLY = 0x2,
+    PELDR_PAGE_READWRITE = 0x4,
+    PELDR_PAGE_WRITECOPY = 0x8,
+    PELDR_PAGE_EXECUTE_READ = 0x20,
+    PELDR_PAGE_EXECUTE_READWRITE = 0x40,
+    PELDR_PAGE_EXECUTE_WRITECOPY = 0x80,
+    /* Attributes, to be or'ed to it; without one of the first three: PELDR_SEC_COMMIT */
+    PELDR_SEC_IMAGE = 0x1000000,
+    PELDR_SEC_RESERVE = 0x4000000,
+    PELDR_SEC_COMMIT = 0x8000000,
+    PELDR_SEC_NOCACHE = 0x10000000,
+    /* Access of handles and views (FILE_MAP_*) */
+    PELDR_MAP_COPY = 0x1, /* alone: what is written stays in the view */
+    PELDR_MAP_WRITE = 0x2,
+    PELDR_MAP_READ = 0x4,
+    PELDR_MAP_EXECUTE = 0x20,
+    PELDR_MAP_ALL = 0xF001F,
+};
+
+/*
+ * Mirrors CreateFileMapping. `fd` -1 = memory of the paging file, `size` bytes; otherwise a file
+ * that the descriptor can read (and write, for the READWRITE protections), `size` 0 = all of it. A
+ * file that is too short grows. The descriptor stays the caller's and may be closed at once. With a
+ * name that exists the existing section is opened, as large as it is, and `*existed` is 1 (may be
+ * NULL). NULL on failure.
+ */
+PELDR_API peldr_section *peldr_section_create(const char *name, int fd, uint64_t size,
+                                              uint32_t protect, int *existed);
+/* Mirrors OpenFileMapping: PELDR_MAP_* say what the views of this handle may be. */
+PELDR_API peldr_section *peldr_section_open(const char *name, uint32_t access);
+/* Mirrors CloseHandle: views stay, and keep the section. 0 or -1. */
+PELDR_API int peldr_section_close(peldr_section *section);
+
+struct peldr_section_info {
+    uint64_t size;       /* bytes: of a file exactly, otherwise whole pages */
+    uint32_t protect;    /* PAGE_* that it was created with */
+    uint32_t attributes; /* SEC_*, as NtQuerySection tells them */
+};
+PELDR_API int peldr_section_info(peldr_section *section, struct peldr_section_info *out);
+
+/*
+ * Mirrors MapViewOfFileEx: maps `size` bytes (0 = to the end) from `offset`, a multiple of 64 KiB.
+ * `base` NULL = anywhere; otherwise exactly there, a multiple of 64 KiB. An image section is mapped
+ * whole. NULL on failure.
+ */
+PELDR_API void *peldr_section_map(peldr_section *section, uint32_t access, uint64_t offset,
+                                  size_t size, void *base);
+/* Mirrors VirtualAlloc(MEM_COMMIT) in a view of a PELDR_SEC_RESERVE section: the pages become
+ * usable in every process that has them mapped. 0 or -1. */
+PELDR_API int peldr_section_commit(void *address, size_t size);
+/* Mirrors FlushViewOfFile: writes what is dirty; `size` 0 = to the end of the view. 0 or -1. */
+PELDR_API int peldr_section_flush(const void *address, size_t size);
+/* Mirrors UnmapViewOfFile: any address inside the view. 0 or -1. */
+PELDR_API int peldr_section_unmap(const void *address);
+
 /* Reserves address space so that an image has to move. 0 or -1 (taken already). Undo with release.
  */
 PELDR_API int peldr_reserve(uint64_t address, uint64_t size);

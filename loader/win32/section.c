@@ -16,6 +16,53 @@
 
 enum { PROCESS_VM_OPERATION = 0x8 };
 
+/* ---- Win32's words for access -------------------------------------------------------------------
+ */
+
+uint32_t win32_section_rights(uint32_t protect)
+{
+    static const struct {
+        uint32_t protect, rights;
+    } table[] = {
+        {PAGE_READONLY, SECTION_MAP_READ},
+        {PAGE_READWRITE, SECTION_MAP_READ | SECTION_MAP_WRITE},
+        {PAGE_WRITECOPY, SECTION_MAP_READ},
+        {PAGE_EXECUTE_READ, SECTION_MAP_READ | SECTION_MAP_EXECUTE},
+        {PAGE_EXECUTE_READWRITE, SECTION_MAP_READ | SECTION_MAP_WRITE | SECTION_MAP_EXECUTE},
+        {PAGE_EXECUTE_WRITECOPY, SECTION_MAP_READ | SECTION_MAP_EXECUTE},
+    };
+    const uint32_t always = 0xF0000 | SECTION_QUERY; /* STANDARD_RIGHTS_REQUIRED */
+    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
+        if (table[i].protect == protect)
+            return always | table[i].rights;
+    }
+    return always;
+}
+
+/* FILE_MAP_* are SECTION_* but for two: a copy is made of what can be read, and the bit of
+ * execution is another one. */
+uint32_t win32_section_access(uint32_t access)
+{
+    if (access == FILE_MAP_COPY)
+        return SECTION_MAP_READ | SECTION_QUERY;
+    if (access & FILE_MAP_EXECUTE)
+        access = (access & ~(uint32_t)FILE_MAP_EXECUTE) | SECTION_MAP_EXECUTE;
+    return access | SECTION_QUERY;
+}
+
+/* COPY counts when it stands alone, WRITE includes READ. */
+uint32_t win32_view_protect(uint32_t access)
+{
+    bool executes = access & FILE_MAP_EXECUTE;
+    if (access & FILE_MAP_WRITE)
+        return executes ? PAGE_EXECUTE_READWRITE : PAGE_READWRITE;
+    if (access & FILE_MAP_READ)
+        return executes ? PAGE_EXECUTE_READ : PAGE_READONLY;
+    if (access & FILE_MAP_COPY)
+        return executes ? PAGE_EXECUTE_WRITECOPY : PAGE_WRITECOPY;
+    return PAGE_NOACCESS;
+}
+
 /* ---- handles ------------------------------------------------------------------------------------
  */
 

@@ -8,6 +8,21 @@
 #include "loader/ob/section.h"
 #include "loader/win32/types.h"
 
+enum {
+    FILE_MAP_COPY = 0x1,
+    FILE_MAP_WRITE = 0x2,
+    FILE_MAP_READ = 0x4,
+    FILE_MAP_EXECUTE = 0x20,
+};
+/* CreateFileMapping has PAGE_* and SEC_* in one parameter; these bits are the latter. */
+#define WIN32_SEC_BITS 0xFFFC0000u
+
+/* Access of the handle that CreateFileMapping makes; of one that OpenFileMapping makes with
+ * FILE_MAP_*; protection of the view that MapViewOfFile makes with FILE_MAP_* (facts 4.2). */
+uint32_t win32_section_rights(uint32_t protect);
+uint32_t win32_section_access(uint32_t access);
+uint32_t win32_view_protect(uint32_t access);
+
 struct win32_section_create {
     HANDLE file; /* NULL = the paging file */
     struct ob_name name;

@@ -11,38 +11,8 @@
 #include "loader/win32/section.h"
 #include "loader/win32/strings.h"
 
-enum {
-    FILE_MAP_COPY = 0x1,
-    FILE_MAP_WRITE = 0x2,
-    FILE_MAP_READ = 0x4,
-    FILE_MAP_EXECUTE = 0x20,
-    HANDLE_RIGHTS = 0xF0000 | SECTION_QUERY, /* STANDARD_RIGHTS_REQUIRED */
-};
-/* CreateFileMapping has protection and attributes in one parameter. */
-#define ATTRIBUTE_BITS 0xFFFC0000u
-
 /* ---- creation -----------------------------------------------------------------------------------
  */
-
-/* The rights that the handle of a new section has; 0 = such a section does not exist. */
-static uint32_t rights_of(uint32_t protect)
-{
-    static const struct {
-        uint32_t protect, rights;
-    } table[] = {
-        {PAGE_READONLY, SECTION_MAP_READ},
-        {PAGE_READWRITE, SECTION_MAP_READ | SECTION_MAP_WRITE},
-        {PAGE_WRITECOPY, SECTION_MAP_READ},
-        {PAGE_EXECUTE_READ, SECTION_MAP_READ | SECTION_MAP_EXECUTE},
-        {PAGE_EXECUTE_READWRITE, SECTION_MAP_READ | SECTION_MAP_WRITE | SECTION_MAP_EXECUTE},
-        {PAGE_EXECUTE_WRITECOPY, SECTION_MAP_READ | SECTION_MAP_EXECUTE},
-    };
-    for (size_t i = 0; i < sizeof(table) / sizeof(*table); i++) {
-        if (table[i].protect == protect)
-            return table[i].rights;
-    }
-    return 0;
-}
 
 /* `access` 0 = what the protection allows. */
 static HANDLE create_mapping(HANDLE file, const SECURITY_ATTRIBUTES *security, uint32_t access,
@@ -55,7 +25,7 @@ static HANDLE create_mapping(HANDLE file, const SECURITY_ATTRIBUTES *security, u
         .size = size,
         .protect = protect,
         .attributes = attributes ? attributes : (uint32_t)SEC_COMMIT,
-        .access = access ? access : HANDLE_RIGHTS | rights_of(protect),
+        .access = access ? access : win32_section_rights(protect),
         .flags = security && security->bInheritHandle ? 1 : 0,
     };
     nt_status status = ob_name_parse(name, &how.name, &how.global);
@@ -72,7 +42,7 @@ static HANDLE WINAPI_DEF k32_CreateFileMappingNumaW(HANDLE file,
                                                     DWORD protect, DWORD high, DWORD low,
                                                     const WCHAR *name, DWORD node)
 {
-    return create_mapping(file, security, 0, protect & ~ATTRIBUTE_BITS, protect & ATTRIBUTE_BITS,
+    return create_mapping(file, security, 0, protect & ~WIN32_SEC_BITS, protect & WIN32_SEC_BITS,
                           ((uint64_t)high << 32) | low, name);
 }
 
@@ -108,7 +78,7 @@ static HANDLE WINAPI_DEF k32_CreateFileMappingFromApp(HANDLE file,
                                                       ULONG protect, ULONGLONG size,
                                                       const WCHAR *name)
 {
-    return create_mapping(file, security, 0, protect & ~ATTRIBUTE_BITS, protect & ATTRIBUTE_BITS,
+    return create_mapping(file, security, 0, protect & ~WIN32_SEC_BITS, protect & WIN32_SEC_BITS,
                           size, name);
 }
 
@@ -125,17 +95,6 @@ static HANDLE WINAPI_DEF k32_CreateFileMapping2(HANDLE file, const SECURITY_ATTR
 /* ---- opening ------------------------------------------------------------------------------------
  */
 
-/* FILE_MAP_* are SECTION_* but for two: a copy is made of what can be read, and the bit of
- * execution is another one. */
-static uint32_t section_access(DWORD access)
-{
-    if (access == FILE_MAP_COPY)
-        return SECTION_MAP_READ | SECTION_QUERY;
-    if (access & FILE_MAP_EXECUTE)
-        access = (access & ~(DWORD)FILE_MAP_EXECUTE) | SECTION_MAP_EXECUTE;
-    return access | SECTION_QUERY;
-}
-
 static HANDLE WINAPI_DEF k32_OpenFileMappingW(DWORD access, BOOL inherit, const WCHAR *name)
 {
     struct ob_name parsed;
@@ -148,8 +107,8 @@ static HANDLE WINAPI_DEF k32_OpenFileMappingW(DWORD access, BOOL inherit, const 
     if (nt_ok(status) && parsed.length == 0)
         status = STATUS_OBJECT_TYPE_MISMATCH;
     if (nt_ok(status))
-        status =
-            win32_section_open(&parsed, global, section_access(access), inherit ? 1 : 0, &handle);
+        status = win32_section_open(&parsed, global, win32_section_access(access), inherit ? 1 : 0,
+                                    &handle);
     win32_result(status);
     return handle;
 }
@@ -167,19 +126,6 @@ static HANDLE WINAPI_DEF k32_OpenFileMappingA(DWORD access, BOOL inherit, const 
 /* ---- views --------------------------------------------------------------------------------------
  */
 
-/* Facts 4.2: COPY counts when it stands alone, WRITE includes READ. */
-static uint32_t protect_of(DWORD access)
-{
-    bool executes = access & FILE_MAP_EXECUTE;
-    if (access & FILE_MAP_WRITE)
-        return executes ? PAGE_EXECUTE_READWRITE : PAGE_READWRITE;
-    if (access & FILE_MAP_READ)
-        return executes ? PAGE_EXECUTE_READ : PAGE_READONLY;
-    if (access & FILE_MAP_COPY)
-        return executes ? PAGE_EXECUTE_WRITECOPY : PAGE_WRITECOPY;
-    return PAGE_NOACCESS;
-}
-
 static void *map_view(HANDLE section, HANDLE process, const void *wanted, uint64_t offset,
                       SIZE_T size, uint32_t protect)
 {
@@ -195,7 +141,7 @@ static void *WINAPI_DEF k32_MapViewOfFileExNuma(HANDLE mapping, DWORD access, DW
                                                 SIZE_T size, void *base, DWORD node)
 {
     return map_view(mapping, CURRENT_PROCESS, base, ((uint64_t)high << 32) | low, size,
-                    protect_of(access));
+                    win32_view_protect(access));
 }
 
 static void *WINAPI_DEF k32_MapViewOfFileEx(HANDLE mapping, DWORD access, DWORD high, DWORD low,
@@ -213,7 +159,7 @@ static void *WINAPI_DEF k32_MapViewOfFile(HANDLE mapping, DWORD access, DWORD hi
 static void *WINAPI_DEF k32_MapViewOfFileFromApp(HANDLE mapping, ULONG access, ULONGLONG offset,
                                                  SIZE_T size)
 {
-    return map_view(mapping, CURRENT_PROCESS, NULL, offset, size, protect_of(access));
+    return map_view(mapping, CURRENT_PROCESS, NULL, offset, size, win32_view_protect(access));
 }
 
 /* Placeholders and large pages, which `type` could ask for, do not exist here. */
