@@ -23,6 +23,7 @@ enum ob_type_id {
     OB_TYPE_PROCESS,
     OB_TYPE_FILE,
     OB_TYPE_TIMER,
+    OB_TYPE_TEST = 31, /* what a unit test makes up */
     OB_TYPE_COUNT
 };
 

@@ -4,7 +4,8 @@
  *
  * One thread, one epoll instance. A connection carries one request and its reply; it has a slot and
  * a deadline, so whoever connects and then says nothing, or never reads, costs a slot for some
- * seconds. When all slots are taken the others wait in the backlog. Handlers run one at a time.
+ * seconds. When all slots are taken the others wait in the backlog, and there is less patience.
+ * Handlers run one at a time.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -22,11 +23,13 @@
 #include "loader/ob/wire.h"
 
 enum {
-    SLOTS = 32,
+    SLOTS = 64,
     BACKLOG = 128,
     EVENTS = 16,
     REQUEST_MILLISECONDS = 5000,
     REPLY_MILLISECONDS = 10000,
+    CROWDED_REQUEST_MILLISECONDS = 1000, /* while others wait for a slot */
+    CROWDED_REPLY_MILLISECONDS = 3000,
     PAUSE_MILLISECONDS = 50, /* when no descriptor is left for a connection */
     FORK_PATIENCE = 1,       /* seconds that fork(2) waits for a handler */
     STACK_SIZE = 512 << 10,
@@ -35,7 +38,7 @@ struct connection {
     int fd; /* -1: the slot is free */
     bool replying;
     uint64_t number; /* of its events: slot and generation */
-    int64_t deadline;
+    int64_t since;   /* when the request began, or the reply */
     struct ob_message request, reply;
     struct ob_transfer transfer;
 };
@@ -121,9 +124,8 @@ static void open_connection(int fd)
         return;
     }
     struct connection *connection = &service.connections[slot];
-    *connection = (struct connection){.fd = fd,
-                                      .number = ++service.generation * SLOTS + slot,
-                                      .deadline = now_milliseconds() + REQUEST_MILLISECONDS};
+    *connection = (struct connection){
+        .fd = fd, .number = ++service.generation * SLOTS + slot, .since = now_milliseconds()};
     ob_wire_start_receive(&connection->transfer, &connection->request, OB_WIRE_MAX_REQUEST);
     if (++service.open == SLOTS)
         listen_to(false);
@@ -174,7 +176,7 @@ static void answer(struct connection *connection)
     reply->request = request->request;
     ob_message_release(request);
     connection->replying = true;
-    connection->deadline = now_milliseconds() + REPLY_MILLISECONDS;
+    connection->since = now_milliseconds();
     ob_wire_start_send(&connection->transfer, reply);
 }
 
@@ -202,16 +204,27 @@ static void serve(uint64_t number)
 /* ---- the thread ---------------------------------------------------------------------------------
  */
 
+static int64_t deadline_of(const struct connection *connection)
+{
+    bool crowded = service.open == SLOTS;
+    if (connection->replying)
+        return connection->since + (crowded ? CROWDED_REPLY_MILLISECONDS : REPLY_MILLISECONDS);
+    return connection->since + (crowded ? CROWDED_REQUEST_MILLISECONDS : REQUEST_MILLISECONDS);
+}
+
 /* Ends what took too long; returns how long epoll may wait for the next of these, -1 = for ever. */
 static int keep_time(void)
 {
     int64_t now = now_milliseconds(), next = INT64_MAX;
     for (uint32_t slot = 0; service.open && slot < SLOTS; slot++) {
         struct connection *connection = &service.connections[slot];
-        if (connection->fd >= 0 && connection->deadline <= now)
+        if (connection->fd < 0)
+            continue;
+        int64_t deadline = deadline_of(connection);
+        if (deadline <= now)
             close_connection(connection);
-        else if (connection->fd >= 0 && connection->deadline < next)
-            next = connection->deadline;
+        else if (deadline < next)
+            next = deadline;
     }
     if (service.paused_until && service.paused_until <= now) {
         service.paused_until = 0;

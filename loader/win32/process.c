@@ -1,6 +1,6 @@
 /*
- * What images find in the PEB beyond what ke/ writes: process heap, standard handles, environment;
- * and the object that stands for this process (win32/process.h).
+ * What images find in the PEB beyond what ke/ writes: process heap, standard handles, environment
+ * (win32/process.h).
  */
 #include "loader/win32/process.h"
 
@@ -9,58 +9,22 @@
 
 #include "loader/ke/ke.h"
 #include "loader/ke/teb.h"
+#include "loader/ob/process.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/file.h"
 #include "loader/win32/heap.h"
-
-static void destroy_nothing(struct ob_object *object)
-{
-}
-
-/* A process is signaled once it has ended; nobody inside can see that. */
-static bool never_signaled(struct ob_object *object, uint32_t thread_id)
-{
-    return false;
-}
-
-static bool not_acquired(struct ob_object *object, uint32_t thread_id)
-{
-    return false;
-}
-
-const struct ob_type win32_process_type = {
-    .name = "Process",
-    .destroy = destroy_nothing,
-    .signaled = never_signaled,
-    .acquired = not_acquired,
-};
-
-static struct ob_object *process_object;
-static pthread_once_t process_object_once = PTHREAD_ONCE_INIT;
-
-static void make_process_object(void)
-{
-    process_object = ob_object_create(&win32_process_type, sizeof(*process_object));
-}
-
-struct ob_object *win32_process_object(void)
-{
-    pthread_once(&process_object_once, make_process_object);
-    if (process_object)
-        ob_object_ref(process_object);
-    return process_object;
-}
 
 bool win32_is_this_process(HANDLE process)
 {
     struct ob_object *object;
     if (process == CURRENT_PROCESS)
         return true;
-    nt_status status = ob_handle_get(win32_ob_handle(process), &win32_process_type, &object, NULL);
+    nt_status status = ob_handle_get(win32_ob_handle(process), &ob_process_type, &object, NULL);
     if (!nt_ok(status))
         return win32_fail(ERROR_INVALID_HANDLE);
+    bool is_this = ob_process_is_current(object);
     ob_object_unref(object);
-    return true;
+    return is_this || win32_fail(ERROR_ACCESS_DENIED);
 }
 
 nt_status win32_handle_close(HANDLE handle)

@@ -1,5 +1,5 @@
 /*
- * The process as the builtin modules set it up: process object, standard handles, environment.
+ * The process as the builtin modules set it up: standard handles, environment.
  */
 #ifndef WIN32_PROCESS_H
 #define WIN32_PROCESS_H
@@ -7,11 +7,8 @@
 #include "loader/ob/object.h"
 #include "loader/win32/types.h"
 
-/* The object behind OpenProcess(own id) and duplicated process handles; never signaled here. */
-extern const struct ob_type win32_process_type;
-/* A new reference to it, or NULL without memory. */
-struct ob_object *win32_process_object(void);
-/* Is it a handle (real or pseudo) of this process? Sets ERROR_INVALID_HANDLE when not. */
+/* Is it a handle (real or pseudo) of this process? Sets ERROR_INVALID_HANDLE when it is none of a
+ * process, ERROR_ACCESS_DENIED when it is another's. */
 bool win32_is_this_process(HANDLE process);
 
 /* Closes any handle; pseudo handles are left alone, which counts as a success. */

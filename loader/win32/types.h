@@ -113,10 +113,12 @@ typedef struct {
     ULONG_PTR Information;
 } IO_STATUS_BLOCK;
 
-/* A handle as ob/ counts it. Pseudo handles are the caller's business. */
+/* A handle as ob/ counts it. Pseudo handles are the caller's business. What has more than 32 bits
+ * is none (0), so that a pointer is not taken for one. */
 static inline uint32_t win32_ob_handle(HANDLE handle)
 {
-    return (uint32_t)(uintptr_t)handle;
+    intptr_t value = (intptr_t)handle;
+    return value == (int32_t)value ? (uint32_t)value : 0;
 }
 
 /* An ob/ handle as images see it: sign-extended, as Windows does between word sizes. */

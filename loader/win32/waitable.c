@@ -8,8 +8,8 @@
 
 #include "loader/ke/apc.h"
 #include "loader/ke/ke.h"
+#include "loader/ob/process.h"
 #include "loader/win32/errors.h"
-#include "loader/win32/process.h"
 #include "loader/win32/strings.h"
 
 #define GENERIC_ALL    0x10000000u
@@ -23,7 +23,7 @@ nt_status win32_waitable(HANDLE handle, struct ob_object **out)
     if (handle == CURRENT_THREAD)
         object = ke_thread_current();
     else if (handle == CURRENT_PROCESS)
-        object = win32_process_object();
+        object = ob_process_current();
     else
         status = ob_handle_get(win32_ob_handle(handle), NULL, &object, &access);
     if (!nt_ok(status))

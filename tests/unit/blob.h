@@ -5,13 +5,14 @@
 #define TESTS_UNIT_BLOB_H
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "loader/mm/data.h"
 #include "loader/ob/parcel.h"
 
-#define BLOB_TYPE OB_TYPE_TIMER
+#define BLOB_TYPE OB_TYPE_TEST
 
 struct blob {
     struct ob_object object;

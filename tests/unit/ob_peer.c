@@ -105,6 +105,19 @@ static void process_of(uint32_t handle, const uint32_t *more)
         ob_object_unref(object);
 }
 
+/* ended HANDLE: the exit code of the process behind it, once it has ended */
+static void code_of(uint32_t handle, const uint32_t *more)
+{
+    struct ob_object *object;
+    uint32_t code = 0;
+    if (nt_ok(ob_handle_get(handle, &ob_process_type, &object, NULL))) {
+        ob_wait(&object, 1, false, 10000, 1, NULL);
+        code = ob_process_exit_code(object);
+        ob_object_unref(object);
+    }
+    say(code, 0);
+}
+
 /* dup FROM HANDLE TO ACCESS FLAGS OPTIONS: status and new handle */
 static void duplicate(uint32_t from, const uint32_t *more)
 {
@@ -274,6 +287,7 @@ static const struct {
     {"mutex", make_mutex},    {"wait", wait_one},    {"all", wait_for_both},
     {"rally", rally},         {"set", set_event},    {"release", release_semaphore},
     {"unlock", unlock_mutex}, {"abandon", abandon},  {"close", close_handle},
+    {"ended", code_of},
 };
 
 int main(void)

@@ -16,6 +16,7 @@
 #define NTDLL_WORD_FAMILIES(X) X(unwind)
 #endif
 #define NTDLL_FAMILIES(X) \
+    X(handle)             \
     X(heap)               \
     X(locks)              \
     X(slist)              \
