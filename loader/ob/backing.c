@@ -382,7 +382,7 @@ static bool lock_held_soon(void)
 
 void ob_backing_leave(void)
 {
-    struct ob_runtime *dir;
+    int dir;
     if (!lock_held_soon())
         return;
     bool sweep = used_directory && !has_left;
@@ -390,9 +390,9 @@ void ob_backing_leave(void)
     for (struct ob_backing *at = held.next; sweep && at != &held; at = at->next)
         give_up(at, ob_lock_opening_soon);
     pthread_mutex_unlock(&held_lock);
-    if (sweep && nt_ok(ob_runtime_get(&dir, NULL))) {
+    if (sweep && nt_ok(ob_runtime_dir(&dir, NULL))) {
         ob_runtime_sweep(dir);
-        ob_runtime_put(dir);
+        close(dir);
     }
 }
 

@@ -226,7 +226,7 @@ nt_status ob_runtime_get(struct ob_runtime **out, struct pe_error *err)
     }
     pthread_mutex_unlock(&current_lock);
     if (sweep)
-        ob_runtime_sweep(*out);
+        ob_runtime_sweep((*out)->fd);
     return status;
 }
 

@@ -28,6 +28,6 @@ void ob_runtime_put(struct ob_runtime *runtime);
 int ob_runtime_fd(const struct ob_runtime *runtime);
 
 /* Removes the files of the directory that nobody uses: what killed processes have left. */
-void ob_runtime_sweep(const struct ob_runtime *runtime);
+void ob_runtime_sweep(int runtime);
 
 #endif

@@ -4,7 +4,6 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -33,17 +32,20 @@ static void remove_if_dead(int dir, const char *name)
     close(fd);
 }
 
-void ob_runtime_sweep(const struct ob_runtime *runtime)
+/* Without memory of the heap: a process that ends may do so because its heap is damaged. */
+void ob_runtime_sweep(int runtime)
 {
-    int dir = openat(ob_runtime_fd(runtime), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *stream = dir >= 0 ? fdopendir(dir) : NULL;
-    if (!stream) {
-        if (dir >= 0)
-            close(dir);
+    _Alignas(struct dirent64) char buffer[4096];
+    int dir = openat(runtime, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0)
         return;
+    for (ssize_t size; (size = getdents64(dir, buffer, sizeof buffer)) > 0;) {
+        for (ssize_t at = 0; at < size;) {
+            const struct dirent64 *entry = (const struct dirent64 *)(buffer + at);
+            if (entry->d_name[0] != '.' && (entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN))
+                remove_if_dead(runtime, entry->d_name);
+            at += entry->d_reclen;
+        }
     }
-    for (struct dirent *entry; (entry = readdir(stream));)
-        if (entry->d_name[0] != '.' && (entry->d_type == DT_REG || entry->d_type == DT_UNKNOWN))
-            remove_if_dead(ob_runtime_fd(runtime), entry->d_name);
-    closedir(stream);
+    close(dir);
 }
