@@ -516,6 +516,104 @@ static void foreign_directories_are_refused(void **state)
     }
 }
 
+/* ---- rounds of kills ----------------------------------------------------------------------------
+ */
+
+enum { WORKERS = 4, NAMES = 20, KILL_ROUNDS = 200, EXTRA = 3 * 4096 };
+
+/* What a body of these tests holds; `extra` is filled with `pattern` as well. */
+struct content {
+    uint64_t pattern;
+    uint32_t writes[WORKERS];
+};
+
+static nt_status fill_content(void *user, void *body, int fd, struct pe_error *err)
+{
+    uint8_t extra[EXTRA];
+    memset(extra, 0x5A, sizeof extra);
+    ((struct content *)body)->pattern = 0x5A5A5A5A5A5A5A5A;
+    for (int part = 0; part < 3; part++) /* slowly enough to be killed in between */
+        if (pwrite(fd, extra + part * 4096, 4096, OB_RECORD_UNIT + part * 4096) != 4096)
+            return STATUS_UNSUCCESSFUL;
+    return STATUS_SUCCESS;
+}
+
+static bool is_whole(struct ob_object *object)
+{
+    uint8_t extra[EXTRA];
+    const struct content *content = ob_record_body(record_of(object));
+    if (content->pattern != 0x5A5A5A5A5A5A5A5A ||
+        pread(ob_record_fd(record_of(object)), extra, EXTRA, OB_RECORD_UNIT) != EXTRA)
+        return false;
+    for (int i = 0; i < EXTRA; i++)
+        if (extra[i] != 0x5A)
+            return false;
+    return true;
+}
+
+/* Opens one of the names, writes to it as long as it has it, and finds its own writes there. */
+static int use_a_name(int worker, unsigned number)
+{
+    char text[16];
+    snprintf(text, sizeof text, "name %u", number);
+    const struct ob_name name = name_of(text);
+    const struct ob_record_init init = {
+        .type = number % 2 ? &apple : &pear, .extra = EXTRA, .fill = fill_content};
+    struct ob_object *object;
+    nt_status status = ob_record_create(&name, number % 3 == 0, &init, &object, NULL);
+    if (!nt_ok(status))
+        return 10;
+    if (!is_whole(object))
+        return 11;
+    struct content *content = ob_record_body(record_of(object));
+    if (status == STATUS_SUCCESS && content->writes[worker] != 0)
+        return 12; /* fresh, and somebody has been here as me */
+    uint32_t before = content->writes[worker];
+    for (int i = 0; i < 20; i++)
+        content->writes[worker]++;
+    struct ob_object *again;
+    if (ob_record_open(&name, number % 3 == 0, init.type, &again, NULL) != STATUS_SUCCESS)
+        return 13; /* it is held: its name must be there */
+    if (again != object || content->writes[worker] != before + 20)
+        return 14;
+    ob_object_unref(again);
+    ob_object_unref(object);
+    return 0;
+}
+
+static void work(int worker, unsigned seed, volatile const int *stop)
+{
+    int result = 0;
+    while (result == 0 && !*stop)
+        result = use_a_name(worker, (unsigned)rand_r(&seed) % NAMES);
+    exit(result);
+}
+
+static void kills_leave_nothing_stale(void **state)
+{
+    int *stop = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    unsigned seed = 4711;
+    for (int round = 0; round < KILL_ROUNDS; round++) {
+        pid_t pids[WORKERS];
+        *stop = 0;
+        for (int i = 0; i < WORKERS; i++) {
+            pids[i] = fork();
+            if (pids[i] == 0)
+                work(i, (unsigned)(round * WORKERS + i), stop);
+            assert_true(pids[i] > 0);
+        }
+        usleep(1000 + (unsigned)rand_r(&seed) % 5000);
+        int victim = rand_r(&seed) % WORKERS;
+        kill_hard(pids[victim]);
+        *stop = 1;
+        for (int i = 0; i < WORKERS; i++)
+            if (i != victim)
+                wait_for_exit_0(pids[i]);
+        assert_int_equal(files(), 0);
+    }
+    munmap(stop, 4096);
+}
+
 /* ---- odd names ----------------------------------------------------------------------------------
  */
 
@@ -787,6 +885,7 @@ int main(void)
         RECORD_TEST(damaged_records_are_refused),
         RECORD_TEST(short_files_are_refused),
         RECORD_TEST(foreign_directories_are_refused),
+        RECORD_TEST(kills_leave_nothing_stale),
         RECORD_TEST(any_units_make_a_name),
         RECORD_TEST(the_longest_names),
         RECORD_TEST(prefixes),
