@@ -374,10 +374,13 @@ void ob_backing_close(struct ob_backing *backing)
 /* The lock may belong to a thread that is suspended for good. */
 static bool lock_held_soon(void)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec++;
-    return pthread_mutex_clocklock(&held_lock, CLOCK_MONOTONIC, &until) == 0;
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        if (pthread_mutex_trylock(&held_lock) == 0)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
 }
 
 void ob_backing_leave(void)
