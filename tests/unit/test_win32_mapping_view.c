@@ -303,6 +303,42 @@ static void pages_of_a_reserved_section_are_committed_for_all(void **state)
     assert_true(UnmapViewOfFile(second) && UnmapViewOfFile(third) && CloseHandle(section));
 }
 
+/* ---- private memory's functions on views --------------------------------------------------------
+ */
+
+static void views_are_no_private_memory(void **state)
+{
+    struct {
+        const char *what;
+        DWORD error;
+    } cases[] = {
+        {"release", 87},         {"decommit", 87},
+        {"reserve", 487},        {"commit what is committed", 0},
+        {"commit of a file", 5}, {"commit more than the view allows", 87},
+    };
+    make_file("private", UNIT);
+    HANDLE file = file_of("private", GENERIC_READ | GENERIC_WRITE);
+    HANDLE of_file = CreateFileMappingA(file, NULL, PAGE_READWRITE, 0, 0, NULL);
+    HANDLE section = paging(PAGE_READWRITE, UNIT, NULL);
+    HANDLE reserved = paging(PAGE_READWRITE | SEC_RESERVE, UNIT, NULL);
+    void *view = MapViewOfFile(section, MAP_WRITE, 0, 0, 0);
+    void *file_view = MapViewOfFile(of_file, MAP_WRITE, 0, 0, 0);
+    void *readable = MapViewOfFile(reserved, MAP_READ, 0, 0, 0);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        fresh_error();
+        bool done = i == 0   ? VirtualFree(view, 0, MEM_RELEASE)
+                    : i == 1 ? VirtualFree(view, PAGE_BYTES, MEM_DECOMMIT)
+                    : i == 2 ? !!VirtualAlloc(view, 1, MEM_RESERVE, PAGE_READWRITE)
+                    : i == 3 ? !!VirtualAlloc(view, 1, MEM_COMMIT, PAGE_READWRITE)
+                    : i == 4 ? !!VirtualAlloc(file_view, 1, MEM_COMMIT, PAGE_READWRITE)
+                             : !!VirtualAlloc(readable, 1, MEM_COMMIT, PAGE_READWRITE);
+        check_case(done, cases[i].error, "%s", cases[i].what);
+    }
+    assert_true(UnmapViewOfFile(view) && UnmapViewOfFile(file_view) && UnmapViewOfFile(readable));
+    assert_true(CloseHandle(section) && CloseHandle(of_file) && CloseHandle(reserved) &&
+                CloseHandle(file));
+}
+
 /* ---- bad handles --------------------------------------------------------------------------------
  */
 
@@ -601,6 +637,7 @@ int main(void)
         cmocka_unit_test(any_address_inside_ends_a_view),
         cmocka_unit_test(views_and_handles_close_in_any_order),
         cmocka_unit_test(pages_of_a_reserved_section_are_committed_for_all),
+        cmocka_unit_test(views_are_no_private_memory),
         cmocka_unit_test(bad_handles_are_refused),
         cmocka_unit_test(a_file_that_cannot_grow_stays_as_it_is),
         cmocka_unit_test(a_full_disk_is_an_error),

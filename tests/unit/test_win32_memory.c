@@ -18,6 +18,8 @@
 #include "tests/unit/builtin_fn.h"
 
 FN(VirtualAlloc, void *, void *address, SIZE_T size, DWORD type, DWORD protect);
+FN(VirtualLock, BOOL, void *address, SIZE_T size);
+FN(VirtualUnlock, BOOL, void *address, SIZE_T size);
 FN(VirtualFree, BOOL, void *address, SIZE_T size, DWORD type);
 FN(VirtualProtect, BOOL, void *address, SIZE_T size, DWORD protect, DWORD *old);
 FN(VirtualQuery, SIZE_T, const void *address, struct win32_memory_information *out, SIZE_T size);
@@ -37,6 +39,8 @@ static int load(void **state)
     win32_register();
     LOAD_FN(kernel32_memory, VirtualAlloc);
     LOAD_FN(kernel32_memory, VirtualFree);
+    LOAD_FN(kernel32_memory, VirtualLock);
+    LOAD_FN(kernel32_memory, VirtualUnlock);
     LOAD_FN(kernel32_memory, VirtualProtect);
     LOAD_FN(kernel32_memory, VirtualQuery);
     LOAD_FN(kernel32_memory, ReadProcessMemory);
@@ -102,6 +106,106 @@ static void bad_allocations_are_refused(void **state)
     assert_true(VirtualFree(base, 0, MEM_RELEASE));
     assert_false(VirtualFree(base, 0, MEM_RELEASE));
     assert_int_equal(ke_last_error(), ERROR_INVALID_ADDRESS);
+}
+
+/* Facts 4.5, and the documentation of VirtualAlloc. `at`: offset in a reserved range of 256 KiB
+ * whose second page is committed; NOWHERE = no wanted address. */
+enum { NOWHERE = -1, LARGE = 0x20000000 };
+
+static void every_allocation_has_its_error(void **state)
+{
+    static const struct {
+        int at;
+        SIZE_T size;
+        DWORD type, protect, error;
+    } cases[] = {
+        {NOWHERE, 0, MEM_COMMIT, PAGE_READWRITE, 87},
+        {NOWHERE, 4096, 0, PAGE_READWRITE, 87},
+        {NOWHERE, 4096, MEM_DECOMMIT, PAGE_READWRITE, 87},
+        {NOWHERE, 4096, MEM_COMMIT | MEM_RELEASE, PAGE_READWRITE, 87},
+        {NOWHERE, 4096, MEM_COMMIT, 0, 87},
+        {NOWHERE, 4096, MEM_COMMIT, PAGE_WRITECOPY, 87},
+        {NOWHERE, 4096, MEM_COMMIT, PAGE_EXECUTE_WRITECOPY, 87},
+        {NOWHERE, 4096, MEM_RESERVE, PAGE_WRITECOPY, 87},
+        {NOWHERE, 4096, MEM_RESERVE, 0x800, 87},
+        {NOWHERE, 4096, MEM_COMMIT, PAGE_READONLY | PAGE_READWRITE, 87},
+        {NOWHERE, 4096, MEM_COMMIT, PAGE_NOACCESS | PAGE_GUARD, 87},
+        {NOWHERE, 4096, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD | PAGE_NOCACHE, 87},
+        {NOWHERE, 4096, MEM_COMMIT | LARGE, PAGE_READWRITE, 87},
+        {NOWHERE, 1 << 21, MEM_RESERVE | MEM_COMMIT | LARGE, PAGE_READWRITE, 1314},
+        {NOWHERE, (SIZE_T)-1, MEM_RESERVE, PAGE_READWRITE, 87},
+        {NOWHERE, (SIZE_T)-4096, MEM_COMMIT, PAGE_READWRITE, 87},
+        {NOWHERE, 4096, MEM_COMMIT, PAGE_READWRITE | PAGE_GUARD, 0},
+        {NOWHERE, 4096, MEM_COMMIT, PAGE_READWRITE | PAGE_NOCACHE, 0},
+        {NOWHERE, 4096, MEM_COMMIT | MEM_TOP_DOWN, PAGE_READWRITE, 0},
+        {NOWHERE, 4096, MEM_RESERVE | MEM_COMMIT, PAGE_NOACCESS, 0},
+        {0, 4096, MEM_RESERVE, PAGE_READWRITE, 487},
+        {0x3F000, 0x2000, MEM_COMMIT, PAGE_READWRITE, 487},
+        {0x3000, 4096, MEM_COMMIT, PAGE_READWRITE, 0},
+        {0x1000, 4096, MEM_COMMIT, PAGE_READWRITE, 0},
+        {0x1000, 4096, MEM_RESET, PAGE_READWRITE, 0},
+    };
+    char *base = VirtualAlloc(NULL, 0x40000, MEM_RESERVE, PAGE_READWRITE);
+    assert_non_null(VirtualAlloc(base + 0x1000, 0x1000, MEM_COMMIT, PAGE_READWRITE));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        char *wanted = cases[i].at == NOWHERE ? NULL : base + cases[i].at;
+        ke_set_last_error(0);
+        char *got = VirtualAlloc(wanted, cases[i].size, cases[i].type, cases[i].protect);
+        if (!got != (cases[i].error != 0) || ke_last_error() != cases[i].error)
+            fail_msg("case %zu: %p, error %u", i, (void *)got, ke_last_error());
+        if (got && !wanted)
+            assert_true(VirtualFree(got, 0, MEM_RELEASE));
+    }
+    assert_null(VirtualAlloc((void *)0x1000, 1, MEM_RESERVE, PAGE_READWRITE));
+    assert_int_equal(ke_last_error(), ERROR_INVALID_PARAMETER);
+    assert_true(VirtualFree(base, 0, MEM_RELEASE));
+}
+
+static void every_release_has_its_error(void **state)
+{
+    static const struct {
+        int at;
+        SIZE_T size;
+        DWORD type, error;
+    } cases[] = {
+        {0, 0x1000, MEM_RELEASE, 87},
+        {0x1000, 0, MEM_RELEASE, 487},
+        {0, 0, 0, 87},
+        {0, 0, MEM_COMMIT, 87},
+        {0, 0, MEM_RELEASE | MEM_DECOMMIT, 87},
+        {0x1000, 0, MEM_DECOMMIT, 487},
+        {0x1000, 0x100000, MEM_DECOMMIT, 87},
+        {0x1000, 0x1000, MEM_DECOMMIT, 0},
+        {0, 0, MEM_DECOMMIT, 0},
+        {1, 0, MEM_RELEASE, 0},
+        {0, 0, MEM_RELEASE, 487},
+        {0, 0x1000, MEM_DECOMMIT, 487},
+    };
+    char *base = VirtualAlloc(NULL, 0x4000, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        ke_set_last_error(0);
+        BOOL done = VirtualFree(base + cases[i].at, cases[i].size, cases[i].type);
+        if (done != !cases[i].error || ke_last_error() != cases[i].error)
+            fail_msg("case %zu: %d, error %u", i, done, ke_last_error());
+    }
+}
+
+static void questions_about_memory_are_checked(void **state)
+{
+    struct win32_memory_information info;
+    char *base = VirtualAlloc(NULL, 0x2000, MEM_RESERVE, PAGE_READWRITE);
+    assert_non_null(VirtualAlloc(base, 1, MEM_COMMIT, PAGE_READWRITE));
+    assert_int_equal(VirtualQuery(base, NULL, sizeof info), 0);
+    assert_int_equal(ke_last_error(), ERROR_NOACCESS);
+    assert_int_equal(VirtualQuery(base, &info, sizeof info - 1), 0);
+    assert_int_equal(ke_last_error(), 24); /* ERROR_BAD_LENGTH */
+    assert_true(VirtualLock(base, 0x1000));
+    assert_true(VirtualUnlock(base, 0x1000));
+    assert_false(VirtualLock(base, 0x2000)); /* the second page is not committed */
+    assert_int_equal(ke_last_error(), ERROR_NOACCESS);
+    assert_false(VirtualLock(NULL, 1));
+    assert_int_equal(ke_last_error(), ERROR_NOACCESS);
+    assert_true(VirtualFree(base, 0, MEM_RELEASE));
 }
 
 static void protections_change_and_are_told(void **state)
@@ -187,6 +291,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reserving_rounds_and_committing_zeroes),
         cmocka_unit_test(bad_allocations_are_refused),
+        cmocka_unit_test(every_allocation_has_its_error),
+        cmocka_unit_test(every_release_has_its_error),
+        cmocka_unit_test(questions_about_memory_are_checked),
         cmocka_unit_test(protections_change_and_are_told),
         cmocka_unit_test(images_are_copy_on_write),
         cmocka_unit_test(queries_check_their_buffer),

@@ -13,15 +13,30 @@
 #include "loader/win32/memory.h"
 #include "loader/win32/process.h"
 
+enum { MEM_LARGE_PAGES = 0x20000000 };
+
 static uint64_t address_of(const void *address)
 {
     return (uint64_t)(uintptr_t)address;
 }
 
+nt_status win32_allocate_memory(uint64_t limit, uint64_t *base, uint64_t *size, uint32_t type,
+                                uint32_t protect)
+{
+    const uint32_t large = MEM_LARGE_PAGES | MEM_RESERVE | MEM_COMMIT;
+    const uint64_t most = sizeof(void *) == 8 ? 0x7FFFFFFE0000ull : 0xFFFE0000u;
+    if (*size > most)
+        return STATUS_INVALID_PARAMETER_4;
+    /* Whoever asks rightly lacks SeLockMemoryPrivilege. */
+    if ((type & large) == large)
+        return STATUS_PRIVILEGE_NOT_HELD;
+    return mm_alloc_below(limit, base, size, type, protect, NULL);
+}
+
 static void *allocate(void *address, SIZE_T size, DWORD type, DWORD protect)
 {
     uint64_t base = address_of(address), bytes = size;
-    if (!win32_result(mm_alloc(&base, &bytes, type, protect, NULL)))
+    if (!win32_result(win32_allocate_memory(0, &base, &bytes, type, protect)))
         return NULL;
     return (void *)(uintptr_t)base;
 }
@@ -80,6 +95,8 @@ static BOOL WINAPI_DEF k32_VirtualProtectEx(HANDLE process, void *address, SIZE_
 nt_status win32_query_memory(const void *address, struct win32_memory_information *out)
 {
     struct mm_region region;
+    if (!out)
+        return STATUS_ACCESS_VIOLATION;
     nt_status status = mm_query(address_of(address), &region);
     if (!nt_ok(status))
         return status;
@@ -114,8 +131,23 @@ static SIZE_T WINAPI_DEF k32_VirtualQueryEx(HANDLE process, const void *address,
     return win32_is_this_process(process) ? query(address, out, size) : 0;
 }
 
+/* Whether all of [at, at + size) is memory that can be accessed in some way. */
+static bool is_accessible(uint64_t at, uint64_t size)
+{
+    for (uint64_t end = at + size; at < end;) {
+        struct mm_region region;
+        if (!nt_ok(mm_query(at, &region)) || region.state != MEM_COMMIT ||
+            (region.protect & 0xFF) == PAGE_NOACCESS)
+            return false;
+        at = region.base + region.size;
+    }
+    return true;
+}
+
 static BOOL WINAPI_DEF k32_VirtualLock(void *address, SIZE_T size)
 {
+    if (!is_accessible(address_of(address), size))
+        return win32_fail(ERROR_NOACCESS);
     return mlock(address, size) == 0 || win32_fail(1453); /* ERROR_WORKING_SET_QUOTA */
 }
 

@@ -37,11 +37,13 @@ static nt_status WINAPI_DEF nt_NtAllocateVirtualMemory(HANDLE process, void **ad
     /* The documented range of the old meaning: how many high bits of an address below 2 GiB. */
     if (zero_bits > 21 && zero_bits < 32)
         return STATUS_INVALID_PARAMETER;
+    if (!address || !size)
+        return (nt_status)STATUS_ACCESS_VIOLATION;
     uint64_t base = address_of(*address), bytes = *size;
     uint64_t limit = zero_bits == 0   ? 0
                      : zero_bits < 32 ? (uint64_t)1 << (32 - zero_bits)
                                       : (uint64_t)zero_bits + 1; /* a mask */
-    status = mm_alloc_below(limit, &base, &bytes, type, protect, NULL);
+    status = win32_allocate_memory(limit, &base, &bytes, type, protect);
     if (nt_ok(status)) {
         *address = (void *)(uintptr_t)base;
         *size = (SIZE_T)bytes;
