@@ -531,6 +531,29 @@ static void periodic_timers_go_on_when_their_setter_is_gone(void **state)
     assert_true(CloseHandle(timer));
 }
 
+/* As when a child inherits it: set before, due afterwards. */
+static void a_timer_gets_shared(void **state)
+{
+    struct ob_object *object, *same;
+    struct ob_parcel parcel;
+    HANDLE timer = CreateWaitableTimerW(NULL, FALSE, NULL);
+    assert_true(SetWaitableTimer(timer, &soon, 0, NULL, NULL, FALSE));
+    assert_status(ob_handle_get(win32_ob_handle(timer), NULL, &object, NULL), STATUS_SUCCESS);
+    assert_false(ob_is_shared(object));
+    assert_status(ob_pack(object, &parcel, NULL), STATUS_SUCCESS);
+    assert_int_equal(parcel.type, OB_TYPE_TIMER);
+    assert_true(ob_is_shared(object));
+    assert_int_equal(WaitForSingleObject(timer, LONG_TIME), 0);
+    assert_true(SetWaitableTimer(timer, &soon, 0, NULL, NULL, FALSE));
+    assert_int_equal(WaitForSingleObject(timer, LONG_TIME), 0);
+    assert_int_equal(WaitForSingleObject(timer, 0), WAIT_TIMEOUT);
+    assert_status(ob_unpack(&parcel, &same, NULL), STATUS_SUCCESS);
+    assert_ptr_equal(same, object);
+    ob_object_unref(same);
+    ob_object_unref(object);
+    assert_true(CloseHandle(timer));
+}
+
 /* ---- set-up -------------------------------------------------------------------------------------
  */
 
@@ -559,6 +582,7 @@ int main(void)
         cmocka_unit_test(a_timer_is_due_in_all_processes),
         cmocka_unit_test(settings_of_others_count),
         cmocka_unit_test(periodic_timers_go_on_when_their_setter_is_gone),
+        cmocka_unit_test(a_timer_gets_shared),
     };
     if (tempdir_create() != 0 || setenv("XDG_RUNTIME_DIR", tempdir, 1) != 0)
         return 1;
