@@ -117,6 +117,7 @@ nt_status ob_service_start(struct pe_error *err);
  * own status is the result. STATUS_INVALID_CID when no peldr process has that id. Releases nothing
  * of `request`; the reply is the caller's to release, on failure too. Not on the service thread:
  * two services that wait for each other answer nobody (STATUS_NOT_SUPPORTED).
+ * For the same reason, hold no lock that a handler may want.
  */
 nt_status ob_service_call(uint32_t process_id, const struct ob_message *request,
                           struct ob_message *reply, struct pe_error *err);

@@ -26,6 +26,7 @@
 #include "loader/ob/process.h"
 #include "tests/unit/peer.h"
 #include "tests/unit/status.h"
+#include "tests/unit/tempdir.h"
 
 static struct ob_object *open_process(pid_t id)
 {
@@ -327,6 +328,37 @@ static void test_watch(void **state)
     waitpid(pid, NULL, 0);
 }
 
+static void *kill_later(void *argument)
+{
+    usleep(50000);
+    kill((pid_t)(intptr_t)argument, SIGKILL);
+    return NULL;
+}
+
+/* Waits for a process together with an object that other processes share, which sleep elsewhere. */
+static void test_mixed_waits(void **state)
+{
+    struct ob_object *event = ob_event_create(true, false);
+    struct ob_parcel parcel;
+    assert_status(ob_pack(event, &parcel, NULL), STATUS_SUCCESS); /* from now on it is shared */
+    ob_parcel_discard(&parcel);
+    for (int all = 0; all < 2; all++) {
+        struct peer peer = peer_start();
+        struct ob_object *objects[] = {event, open_process(peer.pid)};
+        pthread_t killer;
+        uint32_t index = 99;
+        ob_event_set(event, all);
+        assert_status(ob_wait(objects, 2, true, 20, 1, NULL), STATUS_TIMEOUT);
+        pthread_create(&killer, NULL, kill_later, (void *)(intptr_t)peer.pid);
+        assert_status(ob_wait(objects, 2, all, 10000, 1, &index), STATUS_SUCCESS);
+        assert_int_equal(index, all ? 0 : 1);
+        pthread_join(killer, NULL);
+        peer_reap(&peer);
+        ob_object_unref(objects[1]);
+    }
+    ob_object_unref(event);
+}
+
 /* A forked child keeps the objects and can start a service of its own. */
 static void test_fork(void **state)
 {
@@ -377,9 +409,16 @@ static void test_list(void **state)
             assert_int_not_equal(ids[i], peers[j].pid);
 }
 
-static int start_service(void **state)
+static int set_up(void **state)
 {
+    if (tempdir_create() != 0 || setenv("XDG_RUNTIME_DIR", tempdir, 1) != 0)
+        return -1;
     return nt_ok(ob_service_start(NULL)) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    return tempdir_remove();
 }
 
 int main(void)
@@ -394,8 +433,9 @@ int main(void)
         cmocka_unit_test(test_reaping),
         cmocka_unit_test(test_reaped_by_host),
         cmocka_unit_test(test_watch),
+        cmocka_unit_test(test_mixed_waits),
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_list),
     };
-    return cmocka_run_group_tests(tests, start_service, NULL);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

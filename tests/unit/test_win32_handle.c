@@ -14,6 +14,7 @@
 #include "tests/unit/blob.h"
 #include "tests/unit/peer.h"
 #include "tests/unit/status.h"
+#include "tests/unit/tempdir.h"
 #include "tests/unit/win32_fn.h"
 
 K32(CloseHandle, BOOL, HANDLE handle)
@@ -263,8 +264,15 @@ static void test_other_process(void **state)
 
 static int set_up(void **state)
 {
+    if (tempdir_create() != 0 || setenv("XDG_RUNTIME_DIR", tempdir, 1) != 0)
+        return -1;
     blob_register();
     return win32_test_setup(state);
+}
+
+static int tear_down(void **state)
+{
+    return tempdir_remove();
 }
 
 int main(void)
@@ -274,5 +282,5 @@ int main(void)
         cmocka_unit_test(test_flags),       cmocka_unit_test(test_query),
         cmocka_unit_test(test_bad_handles), cmocka_unit_test(test_other_process),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }
