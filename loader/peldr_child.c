@@ -10,6 +10,22 @@
 #include "loader/ob/process.h"
 #include "loader/peldr_api.h"
 #include "loader/win32/child.h"
+#include "loader/win32/process.h"
+
+/* What CreateProcess was given, where images and other processes look for it. */
+static nt_status show(const struct child_letter *letter, struct pe_error *err)
+{
+    struct ke_start process = {
+        .command_line = child_letter_text(letter, CHILD_LINE),
+        .desktop = child_letter_text(letter, CHILD_DESKTOP),
+        .title = child_letter_text(letter, CHILD_TITLE),
+        .runtime_data = child_letter_text(letter, CHILD_RUNTIME),
+    };
+    memcpy(process.look, letter->look.look, sizeof process.look);
+    nt_status status = ke_process_set_start(letter->texts[CHILD_IMAGE].bytes, &process, err);
+    win32_environment_install(); /* the new block of parameters shows it, too */
+    return status;
+}
 
 /* What the parent waits for. Whoever resumes the thread finds it suspended. */
 static nt_status begin(int socket, struct child_letter *letter)
@@ -19,8 +35,14 @@ static nt_status begin(int socket, struct child_letter *letter)
     if (nt_ok(status)) {
         status = child_arrive(socket, letter, err);
     }
+    if (nt_ok(status)) {
+        status = show(letter, err);
+    }
     if (nt_ok(status) && (letter->look.flags & CHILD_SUSPENDED)) {
         ke_suspend_begin();
+    }
+    if (nt_ok(status)) {
+        status = ob_service_start(err); /* last: others may add handles from now on */
     }
     child_report(socket, status);
     return status;
@@ -35,21 +57,15 @@ static void wait_for_resume(void)
     }
 }
 
-static nt_status start(struct child_letter *letter, peldr_module **out, struct pe_error *err)
+static nt_status start(const char *path, peldr_module **out, struct pe_error *err)
 {
-    struct ldr_load_options options = {.name = letter->texts[CHILD_IMAGE].bytes, .flags = LDR_EXE};
-    struct ke_start process = {
-        .command_line = child_letter_text(letter, CHILD_LINE),
-        .desktop = child_letter_text(letter, CHILD_DESKTOP),
-        .title = child_letter_text(letter, CHILD_TITLE),
-        .runtime_data = child_letter_text(letter, CHILD_RUNTIME),
-    };
-    memcpy(process.look, letter->look.look, sizeof process.look);
+    struct ldr_load_options options = {.name = path, .flags = LDR_EXE};
     nt_status status = ldr_load(&options, out, err);
     if (nt_ok(status)) {
-        status = ke_process_set_start(ldr_module_base(*out), ldr_module_path(*out), &process, err);
+        ke_process_show_image(ldr_module_base(*out));
+        status = ldr_start(*out, err);
     }
-    return nt_ok(status) ? ldr_start(*out, err) : status;
+    return status;
 }
 
 int peldr_run_child(int socket)
@@ -61,7 +77,7 @@ int peldr_run_child(int socket)
     }
     wait_for_resume();
     struct pe_error *err = peldr_begin();
-    nt_status status = start(&letter, &exe, err);
+    nt_status status = start(letter.texts[CHILD_IMAGE].bytes, &exe, err);
     child_letter_free(&letter);
     if (peldr_result(status) != 0) {
         fprintf(stderr, "peldr: %s\n", peldr_error());

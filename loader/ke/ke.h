@@ -40,9 +40,11 @@ struct ke_start {
     /* STARTUPINFO from dwX to wShowWindow: x, y, sizes, character counts, fill, flags, show. */
     uint32_t look[9];
 };
-/* ke_process_set_image() for such a process. */
-nt_status ke_process_set_start(uint64_t base, const char *host_path, const struct ke_start *start,
+/* The two halves of ke_process_set_image() for such a process: before others can look at it, and
+ * once its image is loaded. */
+nt_status ke_process_set_start(const char *host_path, const struct ke_start *start,
                                struct pe_error *err);
+void ke_process_show_image(uint64_t base);
 /* The handle values of RTL_USER_PROCESS_PARAMETERS.StandardInput/Output/Error. */
 void ke_process_set_std_handles(uint32_t input, uint32_t output, uint32_t error);
 

@@ -167,8 +167,7 @@ nt_status ke_process_init(struct pe_error *err)
     return status;
 }
 
-/* What the PEB tells of the EXE that is run. */
-static void show_image(uint64_t base)
+void ke_process_show_image(uint64_t base)
 {
     struct ldr_module *module = ldr_find_by_address(base);
     peb->ImageBaseAddress = (void *)(uintptr_t)base;
@@ -206,20 +205,16 @@ nt_status ke_process_set_image(uint64_t base, const char *host_path, int argc, c
     status = set_parameters(&source, err);
     free(line);
     if (nt_ok(status))
-        show_image(base);
+        ke_process_show_image(base);
     return status;
 }
 
-nt_status ke_process_set_start(uint64_t base, const char *host_path, const struct ke_start *start,
+nt_status ke_process_set_start(const char *host_path, const struct ke_start *start,
                                struct pe_error *err)
 {
     struct ke_parameters source = {host_path, "", start};
     nt_status status = ke_process_init(err);
-    if (nt_ok(status))
-        status = set_parameters(&source, err);
-    if (nt_ok(status))
-        show_image(base);
-    return status;
+    return nt_ok(status) ? set_parameters(&source, err) : status;
 }
 
 void ke_process_set_std_handles(uint32_t input, uint32_t output, uint32_t error)

@@ -109,7 +109,7 @@ bool child_command(uint16_t machine, char *out, size_t size);
 /* ---- the child's side (child_arrive.c) ----------------------------------------------------------
  */
 
-/* Takes the letter: record, handles, standard handles, environment; starts the service. */
+/* Takes the letter: record, handles, standard handles, environment. */
 nt_status child_arrive(int socket, struct child_letter *out, struct pe_error *err);
 /* Tells the parent how that went, and closes the socket. */
 void child_report(int socket, nt_status status);

@@ -58,7 +58,7 @@ static nt_status take(struct child_letter *letter, struct pe_error *err)
     struct ke_wide environment = child_letter_text(letter, CHILD_ENVIRONMENT);
     if (!win32_environment_take(environment.text, environment.length))
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for the environment");
-    return ob_service_start(err); /* last: others may add handles from now on */
+    return STATUS_SUCCESS;
 }
 
 nt_status child_arrive(int socket, struct child_letter *out, struct pe_error *err)
