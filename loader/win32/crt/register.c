@@ -49,9 +49,11 @@ WIN32_NAMES(vcruntime140);
     X(rtti)                \
     X(signal)              \
     X(sort)                \
+    X(spawn)               \
     X(stat)                \
     X(stdio)               \
     X(string)              \
+    X(system)              \
     X(thread)              \
     X(time)                \
     X(typeinfo)            \

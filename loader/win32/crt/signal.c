@@ -1,6 +1,5 @@
 /*
- * signal() and raise() with Windows's numbers, within the process; and starting programs, which is
- * refused: peldr runs images in the host's process.
+ * signal() and raise() with Windows's numbers, within the process.
  */
 #include "loader/ke/ke.h"
 #include "loader/win32/crt/startup.h"
@@ -64,61 +63,8 @@ static WINCDECL_DEF handler crt_signal(int number, handler function)
     return old;
 }
 
-/* system(NULL) asks for a command processor: there is none. */
-static WINCDECL_DEF int crt_system(const void *command)
-{
-    if (command == NULL) {
-        return 0;
-    }
-    crt_set_errno(CRT_ENOSYS);
-    return -1;
-}
-
-/* _spawnv, _execv, _cwait, _popen ...: all arguments are left to the caller (cdecl). */
-static WINCDECL_DEF intptr_t refuse_process(void)
-{
-    crt_set_errno(CRT_ENOSYS);
-    return -1;
-}
-
-static WINCDECL_DEF void *refuse_pipe(void)
-{
-    crt_set_errno(CRT_ENOSYS);
-    return NULL;
-}
-
 static const struct ldr_builtin_export functions[] = {
     CRT_FN(signal),
     CRT_AS(raise, crt_raise_signal),
-    CRT_FN(system),
-    CRT_AS(_wsystem, crt_system),
-    CRT_AS(_popen, refuse_pipe),
-    CRT_AS(_wpopen, refuse_pipe),
-    CRT_AS(_pclose, refuse_process),
-    CRT_AS(_cwait, refuse_process),
-    CRT_AS(_execl, refuse_process),
-    CRT_AS(_execle, refuse_process),
-    CRT_AS(_execlp, refuse_process),
-    CRT_AS(_execlpe, refuse_process),
-    CRT_AS(_execv, refuse_process),
-    CRT_AS(_execve, refuse_process),
-    CRT_AS(_execvp, refuse_process),
-    CRT_AS(_execvpe, refuse_process),
-    CRT_AS(_spawnl, refuse_process),
-    CRT_AS(_spawnle, refuse_process),
-    CRT_AS(_spawnlp, refuse_process),
-    CRT_AS(_spawnlpe, refuse_process),
-    CRT_AS(_spawnv, refuse_process),
-    CRT_AS(_spawnve, refuse_process),
-    CRT_AS(_spawnvp, refuse_process),
-    CRT_AS(_spawnvpe, refuse_process),
-    CRT_AS(_wexecl, refuse_process),
-    CRT_AS(_wexecv, refuse_process),
-    CRT_AS(_wexecve, refuse_process),
-    CRT_AS(_wexecvp, refuse_process),
-    CRT_AS(_wspawnl, refuse_process),
-    CRT_AS(_wspawnv, refuse_process),
-    CRT_AS(_wspawnve, refuse_process),
-    CRT_AS(_wspawnvp, refuse_process),
 };
 CRT_FAMILY(crt_signal_family, functions);
