@@ -11,6 +11,7 @@
 
 #include "loader/ke/teb.h"
 #include "loader/mm/section.h"
+#include "loader/ob/fileshare.h"
 #include "loader/win32/child.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/filename.h"
@@ -203,8 +204,12 @@ static uint32_t check_image(struct child_image *image)
     int fd = open(image->path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0)
         return win32_error_of_errno(errno);
+    /* Nobody may be writing to it, nor forbid that it is read. */
+    nt_status shared = ob_fileshare_claim(fd, OB_SHARE_READ, OB_SHARE_READ | OB_SHARE_DELETE);
     nt_status status = mm_file_check_image(fd, image->path, &headers, NULL);
     close(fd);
+    if (!nt_ok(shared))
+        return win32_error_of_status(shared);
     if (!nt_ok(status))
         return status == (nt_status)STATUS_NO_MEMORY ? ERROR_NOT_ENOUGH_MEMORY
                                                      : ERROR_BAD_EXE_FORMAT;

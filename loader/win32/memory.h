@@ -26,11 +26,5 @@ nt_status win32_allocate_memory(uint64_t limit, uint64_t *base, uint64_t *size, 
                                 uint32_t protect);
 /* STATUS_ACCESS_VIOLATION for a NULL `out`. */
 nt_status win32_query_memory(const void *address, struct win32_memory_information *out);
-/*
- * Copies between `address` and `buffer` such that a bad address is an error and not a fault:
- * STATUS_PARTIAL_COPY for a read, STATUS_ACCESS_VIOLATION for a write; then `*moved` is 0.
- */
-nt_status win32_copy_memory(const void *address, const void *buffer, SIZE_T size, bool writes,
-                            SIZE_T *moved);
 
 #endif

@@ -223,21 +223,35 @@ uint32_t win32_process_thread_count(uint32_t id)
     return read_stat(id, fields, STAT_COUNT) ? (uint32_t)fields[STAT_THREADS] : 0;
 }
 
-nt_status win32_process_copy(struct ob_object *process, uint64_t address, void *buffer, SIZE_T size,
-                             bool writes, SIZE_T *moved)
+static nt_status copy(struct ob_object *process, struct iovec *there, struct iovec *here,
+                      bool writes)
 {
-    struct iovec local = {buffer, size}, remote = {(void *)(uintptr_t)address, size};
     pid_t id = (pid_t)ob_process_id(process);
-    *moved = 0;
     if (!ob_process_is_current(process) && ob_process_exit_code(process) != OB_STILL_ACTIVE)
         return STATUS_PROCESS_IS_TERMINATING;
-    ssize_t done = writes ? process_vm_writev(id, &local, 1, &remote, 1, 0)
-                          : process_vm_readv(id, &local, 1, &remote, 1, 0);
-    if (done >= 0 && (SIZE_T)done == size) {
-        *moved = size;
+    ssize_t done = writes ? process_vm_writev(id, here, 1, there, 1, 0)
+                          : process_vm_readv(id, here, 1, there, 1, 0);
+    if (done >= 0 && (size_t)done == here->iov_len)
         return STATUS_SUCCESS;
-    }
     if (done < 0 && (errno == EPERM || errno == ESRCH))
         return STATUS_ACCESS_DENIED;
     return writes ? (nt_status)STATUS_ACCESS_VIOLATION : (nt_status)STATUS_PARTIAL_COPY;
+}
+
+nt_status win32_process_copy(HANDLE handle, const void *address, const void *buffer, SIZE_T size,
+                             bool writes, SIZE_T *moved)
+{
+    struct iovec here = {(void *)(uintptr_t)buffer, size};
+    struct iovec there = {(void *)(uintptr_t)address, size};
+    uint32_t needed = writes ? PROCESS_VM_OPERATION | PROCESS_VM_WRITE : PROCESS_VM_READ;
+    struct ob_object *process;
+    *moved = 0;
+    nt_status status = win32_process(handle, needed, &process);
+    if (!nt_ok(status))
+        return status;
+    status = copy(process, &there, &here, writes);
+    if (nt_ok(status))
+        *moved = size;
+    ob_object_unref(process);
+    return status;
 }

@@ -52,11 +52,12 @@ uint32_t win32_process_parent(uint32_t id); /* 0 = unknown */
 uint32_t win32_process_thread_count(uint32_t id);
 
 /*
- * Reads or writes another process's memory, or this one's, through the kernel. STATUS_PARTIAL_COPY
- * or STATUS_ACCESS_VIOLATION where the addresses are not there, STATUS_ACCESS_DENIED where the
- * system does not let one process see another.
+ * Copies between `buffer` and `address` in a process, this one or another, through the kernel: a
+ * bad address is an error and no fault (STATUS_PARTIAL_COPY for a read, STATUS_ACCESS_VIOLATION for
+ * a write, with `*moved` 0). STATUS_ACCESS_DENIED where the handle does not allow it or the system
+ * does not let one process see into another.
  */
-nt_status win32_process_copy(struct ob_object *process, uint64_t address, void *buffer, SIZE_T size,
+nt_status win32_process_copy(HANDLE process, const void *address, const void *buffer, SIZE_T size,
                              bool writes, SIZE_T *moved);
 
 #endif

@@ -11,6 +11,7 @@
 #include "loader/win32/errors.h"
 #include "loader/win32/kernel32/families.h"
 #include "loader/win32/memory.h"
+#include "loader/win32/otherprocess.h"
 #include "loader/win32/process.h"
 
 enum { MEM_LARGE_PAGES = 0x20000000 };
@@ -168,26 +169,11 @@ static SIZE_T WINAPI_DEF k32_GetLargePageMinimum(void)
     return 0;
 }
 
-/* Through the kernel, which checks addresses. */
-nt_status win32_copy_memory(const void *address, const void *buffer, SIZE_T size, bool writes,
-                            SIZE_T *moved)
-{
-    struct iovec local = {(void *)buffer, size}, remote = {(void *)address, size};
-    ssize_t done = writes ? process_vm_writev(getpid(), &local, 1, &remote, 1, 0)
-                          : process_vm_readv(getpid(), &local, 1, &remote, 1, 0);
-    bool whole = done >= 0 && (SIZE_T)done == size;
-    *moved = whole ? size : 0;
-    if (whole)
-        return STATUS_SUCCESS;
-    return writes ? (nt_status)STATUS_ACCESS_VIOLATION : (nt_status)STATUS_PARTIAL_COPY;
-}
-
 static BOOL transfer(HANDLE process, const void *address, const void *buffer, SIZE_T size,
                      SIZE_T *done, bool writes)
 {
     SIZE_T moved = 0;
-    BOOL ok = win32_is_this_process(process) &&
-              win32_result(win32_copy_memory(address, buffer, size, writes, &moved));
+    BOOL ok = win32_result(win32_process_copy(process, address, buffer, size, writes, &moved));
     if (done)
         *done = moved;
     return ok;

@@ -10,6 +10,7 @@
 #include "loader/mm/view.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/ntdll/families.h"
+#include "loader/win32/otherprocess.h"
 #include "loader/win32/process.h"
 #include "loader/win32/section.h"
 #include "loader/win32/strings.h"
@@ -153,10 +154,8 @@ static nt_status WINAPI_DEF nt_NtQueryVirtualMemory(HANDLE process, const void *
 static nt_status copy_memory(HANDLE process, const void *address, const void *buffer, SIZE_T size,
                              SIZE_T *done, bool writes)
 {
-    nt_status status = check_process(process);
     SIZE_T moved = 0;
-    if (nt_ok(status))
-        status = win32_copy_memory(address, buffer, size, writes, &moved);
+    nt_status status = win32_process_copy(process, address, buffer, size, writes, &moved);
     if (done)
         *done = moved;
     return status;
