@@ -187,6 +187,9 @@ exe fault fault/fault.c '-msse2' '/nxcompat' '-Wl,--nxcompat'
 dll refuse refuse/refuse.c '' '' ''
 dll crash crash/crash.c '' "$kernel32" ''
 
+importlib absent.dll absent_function@0
+exe needy process/needy.c '' "$(lib absent)" "$(lib absent)"
+
 implib "$src/host_import/host.def" "$work/host.lib"
 dll plugin host_import/plugin.c '' "$work/host.lib" "$work/host.lib"
 
@@ -232,7 +235,7 @@ else
         $gcc -s -O1 -Wall -Wextra -Wno-unused-parameter -Wno-attributes -I"$src" \
             -o "$out/$1.exe" "$src/$2" $3
     }
-    for name in reverse mmfshare sparse instances staticdata linkedlist savechanges handles mapwalk; do
+    for name in reverse mmfshare sparse instances staticdata linkedlist savechanges handles mapwalk process; do
         program $name $name/$name.c ''
     done
 fi

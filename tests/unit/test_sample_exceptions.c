@@ -27,6 +27,7 @@
 
 #include "loader/peldr.h"
 #include "tests/samples.h"
+#include "tests/unit/tempdir.h"
 
 enum { OUTPUT_MAX = 16384, TIMEOUT_SECONDS = 100, CASES_MAX = 512 };
 
@@ -239,12 +240,21 @@ static void test_host_handler(void **state)
     assert_int_equal(status, 0);
 }
 
+/* Programs that name objects have a runtime directory to themselves. */
+static int remove_runtime_directory(void **state)
+{
+    return tempdir_remove();
+}
+
 int main(void)
 {
+    if (tempdir_create() != 0 || setenv("XDG_RUNTIME_DIR", tempdir, 1) != 0)
+        return 1;
     for (const char *const *set = sample_sets; *set; set++)
         read_set(*set);
     if (!getenv("PELDR_TEST_RUNNER"))
         tests[test_count++] =
             (struct CMUnitTest){"a host's own handler", test_host_handler, NULL, NULL, NULL};
-    return _cmocka_run_group_tests("sample_exceptions", tests, test_count, NULL, NULL);
+    return _cmocka_run_group_tests("sample_exceptions", tests, test_count, NULL,
+                                   remove_runtime_directory);
 }
