@@ -178,6 +178,11 @@ nt_status ob_fileshare_claim(int fd, uint32_t access, uint32_t share)
     return (nt_status)STATUS_SHARING_VIOLATION;
 }
 
+void ob_fileshare_deny_all(int fd)
+{
+    state_all(fd, DENIES((uint32_t)ALL_SHARE));
+}
+
 nt_status ob_fileshare_check(int fd, uint32_t access)
 {
     bool denied = any_true(fd, conflicts_of(access & ALL_SHARE, 0));

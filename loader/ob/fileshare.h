@@ -55,6 +55,9 @@ bool ob_fileshare_used(int fd, enum ob_file_use use);
  */
 void ob_fileshare_want_delete(int fd);
 bool ob_fileshare_wants_delete(int fd);
+/* Denies everything to newcomers, whatever others have: while it is decided what becomes of the
+ * file. */
+void ob_fileshare_deny_all(int fd);
 
 /* A second description of an open file (the same file, whatever its path says now). */
 nt_status ob_file_reopen(int fd, int flags, int *out);

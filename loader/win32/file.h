@@ -164,6 +164,14 @@ bool win32_file_is_deleted(const struct win32_file *file);
 /* Whether the file that was just opened is on its way out; a deletion that nobody is left to carry
  * out is carried out, and `*gone` set: there is no such file. */
 nt_status win32_file_check_deleted(int fd, bool *gone);
+/* To be called by who failed to claim `fd`: others may have taken the attempt for one that holds
+ * the file, and left the deletion to it. */
+void win32_file_look(int fd);
+/*
+ * Closes a descriptor that had claims and deletes the file if it was the last to keep it. `own` is
+ * the path to delete for the description's own sake (FILE_FLAG_DELETE_ON_CLOSE), or NULL.
+ */
+void win32_file_close_and_look(int fd, const char *own);
 /* Closes the file's descriptor and deletes what is to be deleted. */
 void win32_file_close(struct win32_file *file);
 /* MoveFile on one file system: sharing rules. */

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -39,14 +40,35 @@ static bool leads_to(const char *path, int fd)
            named.st_dev == open_file.st_dev && named.st_ino == open_file.st_ino;
 }
 
+/*
+ * Two who remove the same name take turns (flock(2), which asks for no right to the file), so that
+ * the second one does not remove what was created in between. Programs that lock a file that way
+ * for long are not waited for.
+ */
+static void take_turn(int fd)
+{
+    enum { ATTEMPTS = 100, PAUSE = 100 /* us */ };
+    for (int i = 0; i < ATTEMPTS && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK; i++)
+        usleep(PAUSE);
+}
+
+static int remove_host(const char *path, int fd)
+{
+    struct stat st;
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path);
+}
+
 /* Removes the name of what is open as `fd`, if it still is its name. */
 static nt_status remove_name(const char *path, int fd)
 {
-    struct stat st;
-    if (fd >= 0 && !leads_to(path, fd))
-        return STATUS_SUCCESS;
-    int failed = fd >= 0 && fstat(fd, &st) == 0 && S_ISDIR(st.st_mode) ? rmdir(path) : unlink(path);
-    return failed && errno != ENOENT ? win32_status_of_errno(errno) : STATUS_SUCCESS;
+    nt_status status = STATUS_SUCCESS;
+    if (fd >= 0)
+        take_turn(fd);
+    if ((fd < 0 || leads_to(path, fd)) && remove_host(path, fd) < 0 && errno != ENOENT)
+        status = win32_status_of_errno(errno);
+    if (fd >= 0)
+        flock(fd, LOCK_UN);
+    return status;
 }
 
 /* ---- the mark ---- */
@@ -151,15 +173,22 @@ static int observer_of(int fd)
     return -1;
 }
 
-/*
- * Closes, then looks: of several who close at the same time the last one sees that it is. So who
- * deletes by a mark and who closes without having seen it do not miss each other. `own` is the path
- * to delete for the description's own sake (FILE_FLAG_DELETE_ON_CLOSE), or NULL.
- */
-static void close_and_look(int fd, const char *own)
+void win32_file_look(int fd)
 {
     struct mark mark;
+    if (read_mark(fd, &mark) && !ob_fileshare_open_elsewhere(fd))
+        remove_name(mark.path, fd);
+}
+
+/*
+ * Closes first, then looks: of several who close at the same time the last one sees that it is. So
+ * who deletes by a mark and who closes without having seen it do not miss each other.
+ */
+void win32_file_close_and_look(int fd, const char *own)
+{
     int other = observer_of(fd);
+    if (other >= 0 && own)
+        ob_fileshare_deny_all(other); /* nobody gets in between closing and deleting */
     close(fd);
     if (other < 0) {
         if (own)
@@ -169,8 +198,7 @@ static void close_and_look(int fd, const char *own)
     /* Another process may have the same file object, and then the last word. */
     if (own && !ob_fileshare_wants_delete(other))
         remove_or_mark(other, own);
-    if (read_mark(other, &mark) && !ob_fileshare_open_elsewhere(other))
-        remove_name(mark.path, other);
+    win32_file_look(other);
     close(other);
 }
 
@@ -183,7 +211,7 @@ void win32_file_close(struct win32_file *file)
     bool looks = file->path && file->type == FILE_TYPE_DISK &&
                  (may_be_marked || file->delete_on_close) && win32_file_claims(file->access);
     if (looks)
-        close_and_look(file->fd, file->delete_on_close ? file->path : NULL);
+        win32_file_close_and_look(file->fd, file->delete_on_close ? file->path : NULL);
     else
         close(file->fd);
 }
@@ -231,7 +259,7 @@ nt_status win32_file_delete(const char *path)
     if (fd < 0)
         return remove_name(path, fd);
     status = is_mapped(fd) ? (nt_status)STATUS_CANNOT_DELETE : remove_or_mark(fd, path);
-    close_and_look(fd, NULL);
+    win32_file_close_and_look(fd, NULL);
     return status;
 }
 

@@ -26,7 +26,7 @@ struct opening {
     const struct win32_open *how;
     uint32_t rights;
     bool truncates; /* an existing file */
-    bool existed, stale;
+    bool existed, claimed, stale;
     struct stat st; /* of an existing file, before it was opened */
     int fd;
 };
@@ -166,7 +166,13 @@ static nt_status claim(struct opening *o)
     if (!nt_ok(status) || o->stale)
         return status;
     status = ob_fileshare_claim(o->fd, win32_file_claims(o->rights), o->how->share);
-    if (nt_ok(status) && o->existed && o->truncates)
+    if (!nt_ok(status)) {
+        win32_file_look(o->fd);
+        o->stale = fstat(o->fd, &st) == 0 && st.st_nlink == 0;
+        return o->stale ? STATUS_SUCCESS : status;
+    }
+    o->claimed = true;
+    if (o->existed && o->truncates)
         status = check_truncation(o);
     if (nt_ok(status) && (o->how->flags & FILE_FLAG_DELETE_ON_CLOSE)) {
         if (ob_fileshare_used(o->fd, OB_FILE_IMAGE) || ob_fileshare_used(o->fd, OB_FILE_MAPPED))
@@ -192,7 +198,7 @@ static nt_status truncate_existing(const struct opening *o)
 static nt_status attempt(struct opening *o)
 {
     o->fd = -1;
-    o->stale = false;
+    o->claimed = o->stale = false;
     o->existed = stat(o->path, &o->st) == 0;
     if (!o->existed && errno != ENOENT)
         return win32_status_of_errno(errno);
@@ -201,7 +207,11 @@ static nt_status attempt(struct opening *o)
         status = claim(o);
     if (nt_ok(status) && !o->stale && o->existed)
         status = truncate_existing(o);
-    if ((!nt_ok(status) || o->stale) && o->fd >= 0)
+    if ((nt_ok(status) && !o->stale) || o->fd < 0)
+        return status;
+    if (o->claimed)
+        win32_file_close_and_look(o->fd, NULL);
+    else
         close(o->fd);
     return status;
 }

@@ -195,6 +195,17 @@ static void descriptors(void **state)
     assert_int_equal(_close_(40), -1);
     assert_int_equal(crt_thread()->error, CRT_EBADF);
     assert_int_equal(_get_osfhandle_(40), -1);
+    /* The mode binds, whatever the host's descriptor could do. */
+    fd = _open_("fd.txt", CRT_O_WRONLY, 0);
+    assert_int_equal(_read_(fd, buffer, 1), -1);
+    assert_int_equal(crt_thread()->error, CRT_EBADF);
+    assert_int_equal(_close_(fd), 0);
+    fd = _open_("fd.txt", 0, 0);
+    assert_int_equal(_write_(fd, "!", 1), -1);
+    assert_int_equal(crt_thread()->error, CRT_EBADF);
+    assert_int_equal(_chsize_(fd, 1), -1);
+    assert_int_equal(crt_thread()->error, CRT_EBADF);
+    assert_int_equal(_close_(fd), 0);
     assert_int_equal(_open_("fd.txt", CRT_O_WRONLY | CRT_O_CREAT | CRT_O_EXCL, 0x180), -1);
     assert_int_equal(crt_thread()->error, CRT_EEXIST);
 }

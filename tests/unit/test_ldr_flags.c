@@ -3,6 +3,7 @@
  * of them leave nothing behind (facts 3.3, 2.3).
  */
 #include <dirent.h>
+#include <fcntl.h>
 #include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "loader/ob/fileshare.h"
 #include "pe/imports.h"
 #include "tests/unit/graphimage.h"
 
@@ -239,6 +241,43 @@ static void exports_that_cannot_be_read_are_not_found(void **state)
     ldr_unload(dark, NULL);
 }
 
+/* ---- what others see of the file (facts 1.6) ---- */
+
+static void the_file_of_an_image_says_so(void **state)
+{
+    static const struct {
+        uint32_t flags;
+        enum ob_file_use use;
+        bool denies_writing;
+    } ways[] = {
+        {0, OB_FILE_IMAGE, true},
+        {LDR_MAP_ONLY, OB_FILE_IMAGE, true},
+        {LDR_AS_IMAGE_RESOURCE, OB_FILE_IMAGE, true},
+        {LDR_AS_DATAFILE, OB_FILE_MAPPED, false},
+        {LDR_AS_DATAFILE_EXCLUSIVE, OB_FILE_MAPPED, true},
+    };
+    graph_write(&(struct graph_spec){.file = "g.dll", .id = 'g', .exports = {{.name = "fg"}}});
+    int fd = open(tempdir_path("g.dll"), O_RDWR | O_CLOEXEC);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct ldr_module *g;
+        assert_status(graph_load("g.dll", ways[i].flags, &g, NULL), STATUS_SUCCESS);
+        assert_int_equal(ob_fileshare_used(fd, OB_FILE_IMAGE), ways[i].use == OB_FILE_IMAGE);
+        assert_int_equal(ob_fileshare_used(fd, OB_FILE_MAPPED), ways[i].use == OB_FILE_MAPPED);
+        assert_int_equal(nt_ok(ob_fileshare_check(fd, OB_SHARE_WRITE)), !ways[i].denies_writing);
+        assert_status(ob_fileshare_check(fd, OB_SHARE_READ), STATUS_SUCCESS);
+        ldr_unload(g, NULL);
+        assert_false(ob_fileshare_used(fd, ways[i].use));
+        assert_status(ob_fileshare_check(fd, OB_SHARE_WRITE), STATUS_SUCCESS);
+    }
+    /* Nobody who writes it already is locked out. */
+    struct ldr_module *g;
+    assert_status(ob_fileshare_claim(fd, OB_SHARE_WRITE, OB_SHARE_READ), STATUS_SUCCESS);
+    assert_status(graph_load("g.dll", LDR_AS_DATAFILE_EXCLUSIVE, &g, NULL),
+                  STATUS_SHARING_VIOLATION);
+    close(fd);
+    graph_take_log();
+}
+
 /* ---- leaks ---- */
 
 /* Mappings; with a sanitizer, whose allocator maps what it likes, only those of images. */
@@ -331,6 +370,7 @@ int main(void)
         cmocka_unit_test(bytes_in_memory_load_under_their_name),
         cmocka_unit_test(an_empty_import_table_does_not_load_its_dll),
         cmocka_unit_test(exports_that_cannot_be_read_are_not_found),
+        cmocka_unit_test(the_file_of_an_image_says_so),
         cmocka_unit_test(a_thousand_loads_leave_nothing),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);

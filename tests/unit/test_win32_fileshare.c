@@ -9,8 +9,10 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -487,6 +489,132 @@ static void test_directories(void **state)
     assert_true(RemoveDirectoryA(tempdir_path("folder")));
 }
 
+/* ---- at the same moment ---- */
+
+/* Two processes meet here: the last one lets both go on at once. */
+struct meeting {
+    uint32_t here;
+};
+
+static void meet(struct meeting *meeting)
+{
+    uint32_t now = __atomic_add_fetch(&meeting->here, 1, __ATOMIC_ACQ_REL);
+    uint32_t all = (now + 1) / 2 * 2;
+    for (int spins = 0; __atomic_load_n(&meeting->here, __ATOMIC_ACQUIRE) < all; spins++) {
+        if (spins > 1000)
+            sched_yield();
+        if (getppid() == 1)
+            _exit(4);
+    }
+}
+
+enum { MEETINGS = 500 };
+
+static void open_and_close(struct meeting *meeting)
+{
+    for (int round = 0; round < MEETINGS; round++) {
+        meet(meeting); /* the file is there */
+        HANDLE file = open_file("moment", R, ALL);
+        if (file == INVALID_HANDLE_VALUE)
+            _exit(1);
+        meet(meeting);
+        CloseHandle(file);
+        meet(meeting);
+    }
+    _exit(0);
+}
+
+/* The one deletes while the other closes: whoever comes last, the name is gone. */
+static void test_deleting_while_another_closes(void **state)
+{
+    struct meeting *meeting =
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const char *path = tempdir_path("moment");
+    uint32_t pending = 0;
+    pid_t child = fork();
+    if (child == 0)
+        open_and_close(meeting);
+    for (int round = 0; round < MEETINGS; round++) {
+        make("moment");
+        meet(meeting);
+        meet(meeting);
+        assert_true(DeleteFileA(path));
+        pending += exists("moment");
+        meet(meeting);
+        assert_false(exists("moment"));
+    }
+    print_message("%u of %u deletions had to wait\n", pending, (unsigned)MEETINGS);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    munmap(meeting, 4096);
+}
+
+enum { USERS = 3, KILLS = 60 };
+
+/* Has the file alone, again and again, and finds in it what it wrote. */
+static void use_alone(uint32_t id)
+{
+    uint32_t back;
+    DWORD done;
+    for (uint32_t round = 0;; round++) {
+        DWORD flags = round % 3 == 0 ? FILE_FLAG_DELETE_ON_CLOSE : 0;
+        uint32_t mine = id << 24 | round;
+        HANDLE file = open_with("alone", RW, 0, CREATE_ALWAYS, flags);
+        if (file == INVALID_HANDLE_VALUE) {
+            /* Denied: it is being deleted. */
+            if (ke_last_error() != ERROR_SHARING_VIOLATION &&
+                ke_last_error() != ERROR_ACCESS_DENIED)
+                _exit(1);
+            sched_yield();
+            continue;
+        }
+        OVERLAPPED start = {0};
+        if (!WriteFile(file, &mine, sizeof(mine), &done, NULL))
+            _exit(2);
+        usleep(round % 7 * 50);
+        if (!ReadFile(file, &back, sizeof(back), &done, &start) || back != mine ||
+            GetFileSize(file, NULL) != sizeof(mine))
+            _exit(3);
+        CloseHandle(file);
+    }
+}
+
+static void kill_user(pid_t user)
+{
+    int status;
+    assert_int_equal(kill(user, SIGKILL), 0);
+    assert_int_equal(waitpid(user, &status, 0), user);
+    assert_int_equal(status, SIGKILL); /* it had not given up by itself */
+}
+
+static pid_t start_user(uint32_t id)
+{
+    pid_t user = fork();
+    if (user == 0)
+        use_alone(id);
+    return user;
+}
+
+static void test_alone_among_the_killed(void **state)
+{
+    pid_t users[USERS];
+    for (uint32_t i = 0; i < USERS; i++)
+        users[i] = start_user(i + 1);
+    for (uint32_t kills = 0; kills < KILLS; kills++) {
+        uint32_t i = kills * 7 % USERS;
+        usleep(2000 + kills * 37 % 900);
+        kill_user(users[i]);
+        users[i] = start_user(kills + 10);
+    }
+    for (uint32_t i = 0; i < USERS; i++)
+        kill_user(users[i]);
+    HANDLE file = open_with("alone", RW, 0, CREATE_ALWAYS, FILE_FLAG_DELETE_ON_CLOSE);
+    assert_ptr_not_equal(file, INVALID_HANDLE_VALUE);
+    assert_true(CloseHandle(file));
+    assert_false(exists("alone"));
+}
+
 /* ---- mapped files
  * -------------------------------------------------------------------------------- */
 
@@ -559,6 +687,8 @@ int main(void)
         cmocka_unit_test(test_marks_do_not_spread),
         cmocka_unit_test(test_moving),
         cmocka_unit_test(test_directories),
+        cmocka_unit_test(test_deleting_while_another_closes),
+        cmocka_unit_test(test_alone_among_the_killed),
         cmocka_unit_test(test_mapped_as_data),
         cmocka_unit_test(test_mapped_as_image),
         cmocka_unit_test(test_section_that_may_write),
