@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 const char *const sample_sets[] = {
@@ -103,10 +104,26 @@ static size_t count_fds(void)
     return count;
 }
 
+/*
+ * Other processes of the user may look at this one at any time (a test that lists processes runs
+ * beside this one): then its service holds a connection for a moment. Its memory comes from the one
+ * arena, so that the first such look does not show as a mapping more.
+ */
+__attribute__((constructor)) static void use_one_arena(void)
+{
+    mallopt(M_ARENA_MAX, 1);
+}
+
 struct held held_now(void)
 {
     struct held held = {.heap = mallinfo2().uordblks};
+    const struct timespec pause = {0, 2000000};
     held.fds = count_fds();
+    for (int i = 0; i < 3; i++) {
+        nanosleep(&pause, NULL);
+        size_t fds = count_fds();
+        held.fds = fds < held.fds ? fds : held.fds;
+    }
     held.maps = count_lines("/proc/self/maps");
     return held;
 }
