@@ -17,7 +17,6 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,9 +37,7 @@ struct slot {
 
 /* Both stay until the process ends: other threads may still be loading when it exits. */
 static struct slot *table;
-static int lock_fd;
 static struct ob_backing *backing;
-static pid_t opener;
 
 static struct slot *slot_at(uint64_t key, uint32_t index)
 {
@@ -126,7 +123,7 @@ static bool set_lock(short type)
     const struct timespec pause = {.tv_nsec = 100000};
     struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_start = TABLE_LOCK, .l_len = 1};
     for (int i = 0; i < 100; i++) {
-        if (fcntl(lock_fd, F_OFD_SETLK, &lock) == 0)
+        if (fcntl(ob_backing_fd(backing), F_OFD_SETLK, &lock) == 0)
             return true;
         if (errno != EAGAIN && errno != EACCES)
             return false;
@@ -171,26 +168,14 @@ static void withdraw(uint32_t ticket, int fd)
     replace(&table[ticket - 1], holder_of(getpid(), fd), 0);
 }
 
-static void close_at_exit(void)
-{
-    if (getpid() == opener)
-        ob_backing_close(backing);
-}
-
 static void start(void)
 {
     static const struct mm_image_registry registry = {find, publish, withdraw};
     const uint64_t size = SLOT_COUNT * sizeof(struct slot);
-    void *memory = NULL;
+    void *memory;
     if (!nt_ok(ob_backing_open("images", size, NULL, NULL, &backing, NULL, NULL)))
         return;
-    opener = getpid();
-    lock_fd = fcntl(ob_backing_fd(backing), F_DUPFD_CLOEXEC, 0);
-    if (lock_fd < 0 || !nt_ok(mm_host_map(lock_fd, 0, size, &memory, NULL)) ||
-        atexit(close_at_exit) != 0) {
-        mm_host_unmap(memory, size);
-        if (lock_fd >= 0)
-            close(lock_fd);
+    if (!nt_ok(mm_host_map(ob_backing_fd(backing), 0, size, &memory, NULL))) {
         ob_backing_close(backing);
         return;
     }
