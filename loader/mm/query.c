@@ -5,6 +5,7 @@
  * region begins at the page that was asked about and runs as far as state, protection and type stay
  * equal.
  */
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -242,39 +243,72 @@ static void describe_free(uint64_t at, uint64_t end, struct mm_region *out)
                               .pe_section = -1};
 }
 
-/* What lies between two own ranges: `at` in [low, high). */
-static void query_host(uint64_t at, uint64_t low, uint64_t high, struct mm_region *out)
-{
-    struct mm_map_entry entry, before = {0};
-    uint64_t allocation = 0;
+/* Through the host's mappings, ascending. */
+struct host {
     struct mm_maps maps;
-    bool more = mm_maps_open(&maps);
+    struct mm_map_entry entry; /* valid if `more` */
+    uint64_t allocation;       /* where the mappings of the same file around it begin */
+    bool more, begun;
+};
 
-    while ((more = more && mm_maps_next(&maps, &entry))) {
-        if (entry.inode == 0 || entry.inode != before.inode || entry.dev != before.dev ||
-            entry.start != before.end)
-            allocation = entry.start;
-        if (entry.end > at)
-            break;
-        before = entry;
-    }
-    if (more && entry.start <= at) {
-        if (entry.end > high)
-            entry.end = high;
-        describe_host(&entry, allocation > low ? allocation : low, at, out);
-    } else {
-        describe_free(at, more && entry.start < high ? entry.start : high, out);
-    }
-    mm_maps_close(&maps);
+/* Own ranges are asked for most: nothing is opened before it is needed. */
+static void begin_host(struct host *host)
+{
+    host->more = host->begun = false;
+    host->allocation = 0;
 }
 
-nt_status mm_query_pages(uint64_t address, uint64_t limit, struct mm_region *out)
+static void end_host(struct host *host)
+{
+    if (host->begun)
+        mm_maps_close(&host->maps);
+}
+
+/* The first mapping that ends behind `at`. */
+static void seek_host(struct host *host, uint64_t at)
+{
+    struct mm_map_entry before;
+
+    if (!host->begun) {
+        host->more = mm_maps_open(&host->maps);
+        host->entry = (struct mm_map_entry){0};
+        host->begun = true;
+    }
+    while (host->more && host->entry.end <= at) {
+        before = host->entry;
+        host->more = mm_maps_next(&host->maps, &host->entry);
+        if (host->more && (host->entry.inode == 0 || host->entry.inode != before.inode ||
+                           host->entry.dev != before.dev || host->entry.start != before.end))
+            host->allocation = host->entry.start;
+    }
+}
+
+/* What lies between two own ranges: `at` in [low, high). Its name, or NULL. */
+static const char *query_host(struct host *host, uint64_t at, uint64_t low, uint64_t high,
+                              struct mm_region *out)
+{
+    struct mm_map_entry entry;
+
+    seek_host(host, at);
+    if (!host->more || host->entry.start > at) {
+        describe_free(at, host->more && host->entry.start < high ? host->entry.start : high, out);
+        return NULL;
+    }
+    entry = host->entry;
+    if (entry.end > high)
+        entry.end = high;
+    describe_host(&entry, host->allocation > low ? host->allocation : low, at, out);
+    return host->entry.path;
+}
+
+/* The region at `at`, a page boundary; ends at `limit` at the latest. */
+static void query(struct host *host, uint64_t at, uint64_t limit, struct mm_region *out, char *name,
+                  size_t name_size)
 {
     const struct mm_range *range;
-    uint64_t at = mm_round_down(address, MM_PAGE), low, end;
+    const char *found;
+    uint64_t low, end;
 
-    if (address >= MM_USER_END)
-        return STATUS_INVALID_PARAMETER;
     mm_ranges_read_lock();
     range = mm_ranges_from(at);
     low = mm_ranges_end_before(at);
@@ -285,14 +319,46 @@ nt_status mm_query_pages(uint64_t address, uint64_t limit, struct mm_region *out
     if (range != NULL) {
         end = limit < mm_range_end(range) ? limit : mm_range_end(range);
         describe_range(range, mm_range_page(range, at), mm_range_page(range, end), out);
+        snprintf(name, name_size, "%s", mm_range_name(range));
     }
     mm_ranges_unlock();
-    if (range == NULL)
-        query_host(at, low, limit, out);
+    if (range == NULL) {
+        found = query_host(host, at, low, limit, out);
+        snprintf(name, name_size, "%s", found != NULL ? found : "");
+    }
+}
+
+nt_status mm_query_pages(uint64_t address, uint64_t limit, struct mm_region *out)
+{
+    struct host host;
+    char name[1];
+
+    if (address >= MM_USER_END)
+        return STATUS_INVALID_PARAMETER;
+    begin_host(&host);
+    query(&host, mm_round_down(address, MM_PAGE), limit, out, name, sizeof(name));
+    end_host(&host);
     return STATUS_SUCCESS;
 }
 
 nt_status mm_query(uint64_t address, struct mm_region *out)
 {
     return mm_query_pages(address, MM_USER_END, out);
+}
+
+bool mm_query_each(bool (*visit)(void *user, const struct mm_region *region, const char *name),
+                   void *user)
+{
+    struct mm_region region = {0};
+    struct host host;
+    char name[1024];
+    bool go_on = true;
+
+    begin_host(&host);
+    for (uint64_t at = 0; at < MM_USER_END && go_on; at = region.base + region.size) {
+        query(&host, at, MM_USER_END, &region, name, sizeof(name));
+        go_on = visit(user, &region, name);
+    }
+    end_host(&host);
+    return go_on;
 }

@@ -98,6 +98,13 @@ struct mm_region {
  */
 nt_status mm_query(uint64_t address, struct mm_region *out);
 /*
+ * The same for the whole address space, region by region, with the name as mm_region_name() says it
+ * ("" = none). `visit` returns false to stop, and so does this. Nothing is locked while it runs:
+ * what other threads map and unmap meanwhile may be seen or not.
+ */
+bool mm_query_each(bool (*visit)(void *user, const struct mm_region *region, const char *name),
+                   void *user);
+/*
  * The file or the name behind the memory at `address`, as who mapped it gave it ("" = paging file);
  * cut when longer than `size`. False when there is none: private and free memory.
  */
