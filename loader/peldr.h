@@ -204,6 +204,56 @@ PELDR_API int peldr_resolve(const char *name, const char *importer_dir, uint16_t
                             char *resolved, size_t resolved_size, char *searched,
                             size_t searched_size);
 
+/* ---- other processes ----------------------------------------------------------------------------
+ *
+ * Processes of the same user in which peldr runs: it has loaded an image, by `peldr run` or in a
+ * host program of either word size. They answer on a thread of their own.
+ */
+
+struct peldr_walked_region {
+    uint64_t address, size, allocation_base;
+    uint32_t state, type;                 /* MEM_COMMIT ..., MEM_IMAGE ...; MEM_FREE included */
+    uint32_t protect, allocation_protect; /* PAGE_* */
+    const char *name;                     /* image or file behind it, "" = none; for the call */
+    uint64_t committed;                   /* bytes */
+    int counted;                          /* 0 = the kernel does not tell, and these are 0: */
+    uint64_t resident_bytes, private_bytes, shared_bytes; /* now shared with another process */
+};
+/* Anything but 0 ends the walk and becomes its result. */
+typedef int (*peldr_region_visit)(void *user, const struct peldr_walked_region *region);
+/*
+ * Every region of a process's address space in ascending order, as VirtualQuery reports it there.
+ * 0, what `visit` returned, or -1: STATUS_INVALID_CID (there is no such process, or no peldr in
+ * it), STATUS_ACCESS_DENIED (another user's), STATUS_IO_TIMEOUT (it is stopped).
+ */
+PELDR_API int peldr_walk(uint32_t process, peldr_region_visit visit, void *user);
+
+struct peldr_walked_module {
+    uint64_t base, size;
+    const char *name, *path; /* for the call; path "" = builtin, or from memory */
+    uint8_t builtin;
+};
+typedef int (*peldr_module_visit)(void *user, const struct peldr_walked_module *module);
+/* The images of a process in load order; results as of peldr_walk(). */
+PELDR_API int peldr_walk_modules(uint32_t process, peldr_module_visit visit, void *user);
+
+struct peldr_object {
+    const char *type;    /* "section" "event" "semaphore" "mutex" "timer", or "image" */
+    const char *name;    /* "Global\\..." or plain; of an image its base name */
+    const char *path;    /* the file behind a section or an image, "" = none */
+    uint64_t size;       /* bytes, of sections and images */
+    uint32_t protect;    /* PAGE_* of a section, otherwise 0 */
+    uint32_t attributes; /* SEC_* of a section or an image */
+    uint32_t holder_count;
+    const uint32_t *holders; /* ids of the processes that hold it */
+};
+typedef int (*peldr_object_visit)(void *user, const struct peldr_object *object);
+/*
+ * The named objects of this user that some process holds, and the image files that some process has
+ * loaded: sections first, images last, by name within. All of `object` is valid for the call.
+ */
+PELDR_API int peldr_each_object(peldr_object_visit visit, void *user);
+
 /* ---- section objects ----------------------------------------------------------------------------
  */
 

@@ -9,6 +9,7 @@
 #include "loader/ldr/ldr.h"
 #include "loader/ob/process.h"
 #include "loader/peldr_api.h"
+#include "loader/peldr_walk.h"
 #include "loader/win32/child.h"
 #include "loader/win32/otherprocess.h"
 #include "loader/win32/win32.h"
@@ -52,6 +53,7 @@ static void register_all(void)
     win32_register();
     child_thread_register();
     win32_process_info_register();
+    peldr_walk_register();
 }
 
 void peldr_answer_others(void)

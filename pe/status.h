@@ -48,6 +48,7 @@ typedef uint32_t nt_status;
     X(STATUS_OBJECT_NAME_COLLISION, 0xC0000035, 183, "the name is in use")                      \
     X(STATUS_OBJECT_PATH_NOT_FOUND, 0xC000003A, 3, "the path does not exist")                   \
     X(STATUS_OBJECT_PATH_SYNTAX_BAD, 0xC000003B, 161, "the path is malformed")                  \
+    X(STATUS_DATA_ERROR, 0xC000003E, 23, "the data makes no sense")                             \
     X(STATUS_SECTION_TOO_BIG, 0xC0000040, 8, "the section is larger than its file")             \
     X(STATUS_SHARING_VIOLATION, 0xC0000043, 32, "the file is in use")                           \
     X(STATUS_INVALID_PAGE_PROTECTION, 0xC0000045, 87, "the page protection is invalid")         \

@@ -15,6 +15,8 @@
     X(relocs, "plan a relocation: fixups per type and page, instructions that are changed") \
     X(deps, "show the recursive import tree and where each module comes from")              \
     X(disasm, "disassemble from the entry point, an export or an RVA")                      \
+    X(walk, "show every region of a process that peldr runs in")                            \
+    X(sections, "list named sections and loaded images, and who has them")                  \
     X(test, "check a folder of images against golden outcomes (TAP)")
 
 #define DECLARE(name, summary) int cmd_##name(int argc, char **argv);
