@@ -179,6 +179,7 @@ static const char *count_cell(const json_t *region, const char *key, char out[TA
 static void print_region(const json_t *r)
 {
     char size[TABLE_SIZE], private[TABLE_SIZE] = "", shared[TABLE_SIZE] = "", protect[48];
+    char name[TABLE_NAME];
     bool commit = strcmp(doc_get(r, "state"), "commit") == 0;
     bool free = strcmp(doc_get(r, "state"), "free") == 0;
     printf("%s%-15s %7s  %s", free ? cli_dim() : "", doc_get(r, "address"),
@@ -186,7 +187,7 @@ static void print_region(const json_t *r)
     if (commit)
         printf("   %-7s  %-17s %7s %7s  %s", doc_get(r, "type"),
                table_protect(doc_get(r, "protect"), protect), count_cell(r, "private_kib", private),
-               count_cell(r, "shared_kib", shared), table_base_name(doc_get(r, "name")));
+               count_cell(r, "shared_kib", shared), table_name(doc_get(r, "name"), name));
     else if (!free)
         printf("  %s", doc_get(r, "type"));
     printf("%s\n", free ? cli_plain() : "");

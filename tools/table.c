@@ -23,10 +23,18 @@ const char *table_size(uint64_t bytes, char out[TABLE_SIZE])
     return out;
 }
 
-const char *table_base_name(const char *path)
+const char *table_name(const char *path, char out[TABLE_NAME])
 {
+    static const char memory[] = "memfd:", gone[] = " (deleted)";
     const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
+    const char *name = slash && slash[1] ? slash + 1 : path;
+    if (strncmp(name, memory, sizeof memory - 1) == 0)
+        name += sizeof memory - 1;
+    size_t length = strlen(name);
+    if (length >= sizeof gone && strcmp(name + length - (sizeof gone - 1), gone) == 0)
+        length -= sizeof gone - 1;
+    snprintf(out, TABLE_NAME, "%.*s", (int)(length < TABLE_NAME ? length : TABLE_NAME - 1), name);
+    return out;
 }
 
 uint64_t table_hex(const json_t *object, const char *key)

@@ -24,12 +24,10 @@ struct linger {
     uint64_t data, constants;
 };
 
-/* False when it printed something else than its addresses. `dll` may be NULL. */
-static inline bool linger_start(struct linger *l, const char *command, const char *exe,
-                                const char *dll)
+/* Any program whose first line says that it is ready, and whose end is that of its input. */
+static inline bool linger_spawn(struct linger *l, char *const argv[], char *line, int room)
 {
     int to[2], from[2];
-    char line[4096] = "";
     if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0)
         abort();
     fflush(NULL);
@@ -38,14 +36,24 @@ static inline bool linger_start(struct linger *l, const char *command, const cha
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         dup2(to[0], STDIN_FILENO);
         dup2(from[1], STDOUT_FILENO);
-        execl(command, command, "run", exe, dll, (char *)NULL);
+        execv(argv[0], argv);
         _exit(127);
     }
     close(to[0]);
     close(from[1]);
     l->in = to[1];
     l->out = fdopen(from[0], "r");
-    if (fgets(line, sizeof line, l->out) &&
+    line[0] = '\0';
+    return fgets(line, room, l->out) != NULL;
+}
+
+/* False when it printed something else than its addresses. `dll` may be NULL. */
+static inline bool linger_start(struct linger *l, const char *command, const char *exe,
+                                const char *dll)
+{
+    char *argv[] = {(char *)command, "run", (char *)exe, (char *)dll, NULL};
+    char line[4096];
+    if (linger_spawn(l, argv, line, sizeof line) &&
         sscanf(line, "data %" SCNx64 " constants %" SCNx64, &l->data, &l->constants) == 2)
         return true;
     fprintf(stderr, "linger.exe: %s\n", line);
