@@ -11,7 +11,10 @@
 
 int cmd_sections(int argc, char **argv);
 
-enum { HOLDERS_WIDTH = 20 };
+enum { HOLDERS_WIDTH = 20, MIN_NAME_WIDTH = 20, MAX_NAME_WIDTH = 40 };
+
+/* Of the tables' first column: the longest name that is not too long. */
+static int name_width = MIN_NAME_WIDTH;
 
 static const struct argp_option options[] = {
     {"all", 'a', NULL, 0, "Also named events, mutexes, semaphores and timers", 0}, {0}};
@@ -109,8 +112,8 @@ static const char *holders_cell(const json_t *object, char out[HOLDERS_WIDTH + 1
 static void print_row(const char *name, const char *size, const char *what, const char *holders,
                       const char *file)
 {
-    printf("%-24s %7s  %-17s  %-*s%s%s\n", name, size, what, *file ? HOLDERS_WIDTH : 0, holders,
-           *file ? "  " : "", file);
+    printf("%-*s %7s  %-17s  %-*s%s%s\n", name_width, name, size, what, *file ? HOLDERS_WIDTH : 0,
+           holders, *file ? "  " : "", file);
 }
 
 static void print_section(const json_t *o)
@@ -133,6 +136,18 @@ static void print_other(const json_t *o)
 {
     char holders[HOLDERS_WIDTH + 1];
     print_row(doc_get(o, "name"), "", doc_get(o, "type"), holders_cell(o, holders), "");
+}
+
+static void measure_names(const json_t *doc, const char *key)
+{
+    const json_t *object;
+    size_t i;
+    json_array_foreach(json_object_get(doc, key), i, object)
+    {
+        int length = (int)strlen(doc_get(object, "name"));
+        if (length > name_width && length <= MAX_NAME_WIDTH)
+            name_width = length;
+    }
 }
 
 /* Nothing at all for a key that the document does not have. */
@@ -159,6 +174,9 @@ static void sections_print(json_t *doc)
     static const char *const images[] = {"image", "size", "", "file"};
     if (json_object_get(doc, "error"))
         return;
+    measure_names(doc, "sections");
+    measure_names(doc, "objects");
+    measure_names(doc, "images");
     print_part(doc, "sections", sections, print_section);
     print_part(doc, "objects", objects, print_other);
     print_part(doc, "images", images, print_image);

@@ -6,11 +6,16 @@ _peldr() {
     map) options+=" --base --occupy --run-init" ;;
     relocs) options+=" --base --code" ;;
     disasm) options+=" --export --rva --count" ;;
+    sections) options+=" --all" ;;
     esac
     if [ "$COMP_CWORD" = 1 ]; then
-        COMPREPLY=($(compgen -W "run call map inspect imports exports relocs deps disasm test --help --version" -- "$cur"))
+        COMPREPLY=($(compgen -W "run call map inspect imports exports relocs deps disasm walk sections test --help --version" -- "$cur"))
     elif [[ $cur == -* ]]; then
         COMPREPLY=($(compgen -W "$options" -- "$cur"))
+    elif [ "$sub" = walk ]; then
+        COMPREPLY=($(compgen -W "$(pgrep -u "$(id -u)" peldr)" -- "$cur"))
+    elif [ "$sub" = sections ]; then
+        COMPREPLY=()
     else
         COMPREPLY=($(compgen -f -X '!*.@(dll|exe|DLL|EXE)' -- "$cur") $(compgen -d -- "$cur"))
     fi
