@@ -90,6 +90,7 @@ typedef uint32_t nt_status;
     X(STATUS_DLL_INIT_FAILED, 0xC0000142, 1114, "the module's initialisation failed")           \
     X(STATUS_MAPPED_ALIGNMENT, 0xC0000220, 1132, "the address or offset is not aligned")        \
     X(STATUS_IMAGE_CHECKSUM_MISMATCH, 0xC0000221, 193, "the checksum does not match")           \
+    X(STATUS_RETRY, 0xC000022D, 1237, "the request is to be made again")                        \
     X(STATUS_HANDLE_NOT_CLOSABLE, 0xC0000235, 6, "the handle is protected from being closed")   \
     X(STATUS_USER_MAPPED_FILE, 0xC0000243, 1224, "a view of the file is mapped")
 

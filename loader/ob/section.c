@@ -385,51 +385,105 @@ static nt_status create(struct creation *creation, struct ob_object **out, struc
     return status;
 }
 
-nt_status ob_section_create(const struct ob_section_create *how, struct ob_object **out,
-                            struct pe_error *err)
+/* What was prepared for a section that is not made after all. */
+static void discard(struct creation *creation)
 {
-    struct creation creation = {.how = how, .file.fd = -1};
-    struct ob_section_parts parts = {-1, NULL};
-    struct ob_object *object = NULL;
-
-    nt_status status = ob_section_check_protect(how->protect, err);
-    if (nt_ok(status))
-        status = ob_section_check_attributes(how->attributes, how->fd >= 0, err);
-    if (nt_ok(status))
-        status = how->fd >= 0 ? prepare_file(&creation, err) : prepare_paging(&creation, err);
-    if (nt_ok(status))
-        status = create(&creation, &object, err);
-    parts.fd = creation.file.fd;
-    parts.image = creation.image;
-    if (status != STATUS_SUCCESS) {
-        /* Another section has the name: the file that was meant is none of its. */
-        if (parts.fd >= 0)
-            close(parts.fd);
-        mm_section_unref(parts.image);
-        parts = (struct ob_section_parts){-1, NULL};
-    }
-    if (!nt_ok(status))
-        return status;
-    nt_status ready = ob_section_ready(of(object), parts, err);
-    if (!nt_ok(ready)) {
-        ob_object_unref(object);
-        return ready;
-    }
-    *out = object;
-    return status;
+    if (creation->file.fd >= 0)
+        close(creation->file.fd);
+    mm_section_unref(creation->image);
+    creation->file.fd = -1;
+    creation->image = NULL;
 }
 
-nt_status ob_section_open(const struct ob_name *name, bool global, struct ob_object **out,
-                          struct pe_error *err)
+/*
+ * Consumes the object. STATUS_RETRY when its file is out of reach: whoever held it was just closing
+ * it. Once this process has let go as well, the name is free or somebody else's.
+ */
+static nt_status make_ready(struct ob_object *object, struct ob_section_parts parts,
+                            struct ob_object **out, struct pe_error *err)
 {
-    struct ob_object *object;
-    nt_status status = ob_record_open(name, global, &record_type, &object, err);
-    if (!nt_ok(status))
-        return status;
-    status = ob_section_ready(of(object), (struct ob_section_parts){-1, NULL}, err);
+    nt_status status = ob_section_ready(of(object), parts, err);
     if (nt_ok(status))
         *out = object;
     else
         ob_object_unref(object);
     return status;
+}
+
+static nt_status create_once(struct creation *creation, struct ob_object **out,
+                             struct pe_error *err)
+{
+    struct ob_section_parts parts = {-1, NULL};
+    struct ob_object *object;
+    nt_status status = create(creation, &object, err);
+    if (!nt_ok(status))
+        return status;
+    /* Another section that has the name has a file of its own. */
+    if (status == STATUS_SUCCESS) {
+        parts = (struct ob_section_parts){creation->file.fd, creation->image};
+        creation->file.fd = -1;
+        creation->image = NULL;
+    }
+    nt_status ready = make_ready(object, parts, out, err);
+    return nt_ok(ready) ? status : ready;
+}
+
+/* Whether to try again; the error is then forgotten. */
+static bool lost_race(nt_status status, int *attempt, struct pe_error *err)
+{
+    if (status != (nt_status)STATUS_RETRY || ++*attempt > 50)
+        return false;
+    if (err)
+        err->status = STATUS_SUCCESS;
+    usleep(1000);
+    return true;
+}
+
+/* The files of a section that is there for good are out of reach: to callers it has none. */
+static nt_status final_status(nt_status status, struct pe_error *err)
+{
+    if (status != (nt_status)STATUS_RETRY)
+        return status;
+    if (err)
+        err->status = STATUS_FILE_INVALID;
+    return STATUS_FILE_INVALID;
+}
+
+nt_status ob_section_create(const struct ob_section_create *how, struct ob_object **out,
+                            struct pe_error *err)
+{
+    struct creation creation = {.how = how, .file.fd = -1};
+    int attempt = 0;
+    nt_status status = ob_section_check_protect(how->protect, err);
+    if (nt_ok(status))
+        status = ob_section_check_attributes(how->attributes, how->fd >= 0, err);
+    if (nt_ok(status))
+        status = how->fd >= 0 ? prepare_file(&creation, err) : prepare_paging(&creation, err);
+    if (nt_ok(status)) {
+        do
+            status = create_once(&creation, out, err);
+        while (lost_race(status, &attempt, err));
+    }
+    discard(&creation);
+    return final_status(status, err);
+}
+
+static nt_status open_once(const struct ob_name *name, bool global, struct ob_object **out,
+                           struct pe_error *err)
+{
+    struct ob_object *object;
+    nt_status status = ob_record_open(name, global, &record_type, &object, err);
+    return nt_ok(status) ? make_ready(object, (struct ob_section_parts){-1, NULL}, out, err)
+                         : status;
+}
+
+nt_status ob_section_open(const struct ob_name *name, bool global, struct ob_object **out,
+                          struct pe_error *err)
+{
+    int attempt = 0;
+    nt_status status;
+    do
+        status = open_once(name, global, out, err);
+    while (lost_race(status, &attempt, err));
+    return final_status(status, err);
 }

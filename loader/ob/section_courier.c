@@ -62,7 +62,7 @@ static nt_status unpack(const struct ob_parcel *parcel, struct ob_object **out,
         *out = object;
     else
         ob_object_unref(object);
-    return status;
+    return status == (nt_status)STATUS_RETRY ? (nt_status)STATUS_FILE_INVALID : status;
 }
 
 /* ---- views in another process

@@ -158,7 +158,7 @@ nt_status ob_section_file_find(const struct ob_section *section, int *fd, struct
         if (*fd >= 0)
             return STATUS_SUCCESS;
     }
-    return pe_fail(err, STATUS_FILE_INVALID, "nobody has the section's file open any more");
+    return pe_fail(err, STATUS_RETRY, "nobody has the section's file open any more");
 }
 
 /* An entry of a process that does not hold the file (any more) is free. */

@@ -79,7 +79,8 @@ bool ob_section_file_identify(int fd, struct ob_section_file *out);
  * file that long. */
 nt_status ob_section_file_size(const struct ob_section_file *file, uint64_t wanted, bool writes,
                                uint64_t *size, struct pe_error *err);
-/* A description of the file that a record tells of: of a process that holds it, or by its path. */
+/* A description of the file that a record tells of: of a process that holds it, or by its path.
+ * STATUS_RETRY when it cannot be had. */
 nt_status ob_section_file_find(const struct ob_section *section, int *fd, struct pe_error *err);
 /* Puts this process's descriptor into the table of holders, or takes it out. */
 void ob_section_file_hold(struct ob_section_body *body, int fd);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 
 #include "loader/ob/process.h"
 #include "tests/unit/mapping_test.h"
@@ -429,6 +430,77 @@ static void a_foreign_runtime_directory_is_not_used(void **state)
     setenv("XDG_RUNTIME_DIR", tempdir, 1);
 }
 
+/* ---- all at once --------------------------------------------------------------------------------
+ */
+
+enum { THREADS = 4, ROUNDS = 300 };
+
+/* Sections of these names come and go under everybody's hands, one of a deleted file among them. */
+static void *hammer(void *file)
+{
+    static const char *const names[] = {"one", "two", "of the file"};
+    static const DWORD expected[] = {0, ERROR_ALREADY_EXISTS, ERROR_FILE_NOT_FOUND};
+    ke_thread_attach(NULL);
+    for (int i = 0; i < ROUNDS; i++) {
+        const char *name = names[i % COUNT(names)];
+        HANDLE of = i % 3 == 2 ? file : INVALID_HANDLE_VALUE;
+        fresh_error();
+        HANDLE section = i % 2 ? OpenFileMappingA(MAP_ALL, FALSE, name)
+                               : CreateFileMappingA(of, NULL, PAGE_READWRITE, 0, 4096, name);
+        DWORD error = ke_last_error();
+        if (!section && (error != expected[2] || i % 2 == 0))
+            return "neither opened nor missing";
+        uint8_t *view = section ? MapViewOfFile(section, MAP_WRITE, 0, 0, 0) : NULL;
+        if (section && !view)
+            return "no view";
+        if (view)
+            __atomic_fetch_add((uint32_t *)(void *)view, 1, __ATOMIC_RELAXED);
+        if (section && (!CloseHandle(section) || !UnmapViewOfFile(view)))
+            return "not closed";
+    }
+    return NULL;
+}
+
+static void hammer_together(HANDLE file)
+{
+    pthread_t threads[THREADS];
+    void *failed;
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, hammer, file), 0);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], &failed);
+        if (failed)
+            fail_msg("%s", (char *)failed);
+    }
+}
+
+static void sections_come_and_go_everywhere(void **state)
+{
+    make_file("hammered", 5000);
+    HANDLE file = file_of("hammered", GENERIC_READ | GENERIC_WRITE);
+    assert_int_equal(unlink(tempdir_path("hammered")), 0);
+    uint32_t before = count_descriptors();
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        for (int i = 0; i < 4 * ROUNDS; i++) {
+            HANDLE section = OpenFileMappingA(MAP_ALL, FALSE, i % 2 ? "of the file" : "one");
+            if (section)
+                CloseHandle(section);
+            else if (ke_last_error() != ERROR_FILE_NOT_FOUND)
+                _exit(2);
+        }
+        _exit(0);
+    }
+    hammer_together(file);
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(count_descriptors(), before);
+    assert_int_equal(objects_on_disk(), 0);
+    assert_true(CloseHandle(file));
+}
+
 /* ---- descriptors --------------------------------------------------------------------------------
  */
 
@@ -470,6 +542,7 @@ int main(void)
         cmocka_unit_test(views_are_mapped_in_other_processes),
         cmocka_unit_test(a_damaged_record_harms_nobody),
         cmocka_unit_test(a_foreign_runtime_directory_is_not_used),
+        cmocka_unit_test(sections_come_and_go_everywhere),
         cmocka_unit_test(nothing_is_left_behind),
     };
     return cmocka_run_group_tests(tests, mapping_setup, mapping_teardown);
