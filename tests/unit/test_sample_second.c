@@ -105,7 +105,7 @@ static void check_instances(const char *command, const char *exe, const char *dl
     assert_true(linger_start(&one, command, exe, dll));
     assert_true(linger_start(&two, command, exe, dll));
     compare(one.pid, two.pid, "linger.exe");
-    compare(one.pid, two.pid, "basic.dll");
+    compare(one.pid, two.pid, "elsewhere.dll");
 
     struct mapping constants = mapping_at(two.pid, two.constants);
     struct mapping data = mapping_at(two.pid, two.data);
@@ -127,7 +127,7 @@ static void test_second_instance(void **state)
     char exe[SAMPLE_PATH_MAX], dll[SAMPLE_PATH_MAX];
     bool found = false;
     for (const char *const *set = sample_sets; command && *set; set++)
-        if (sample_path(*set, "linger.exe", exe) && sample_path(*set, "basic.dll", dll)) {
+        if (sample_path(*set, "linger.exe", exe) && sample_path(*set, "elsewhere.dll", dll)) {
             check_instances(command, exe, dll);
             found = true;
         }
