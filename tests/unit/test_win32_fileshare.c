@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
@@ -564,8 +565,10 @@ static void use_alone(uint32_t id)
         if (file == INVALID_HANDLE_VALUE) {
             /* Denied: it is being deleted. */
             if (ke_last_error() != ERROR_SHARING_VIOLATION &&
-                ke_last_error() != ERROR_ACCESS_DENIED)
+                ke_last_error() != ERROR_ACCESS_DENIED) {
+                fprintf(stderr, "CreateFile: error %u\n", ke_last_error());
                 _exit(1);
+            }
             sched_yield();
             continue;
         }
@@ -591,8 +594,10 @@ static void kill_user(pid_t user)
 static pid_t start_user(uint32_t id)
 {
     pid_t user = fork();
-    if (user == 0)
+    if (user == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves nobody behind */
         use_alone(id);
+    }
     return user;
 }
 
