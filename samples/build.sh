@@ -240,6 +240,11 @@ else
     for name in reverse mmfshare sparse instances staticdata linkedlist savechanges handles mapwalk process; do
         program $name $name/$name.c ''
     done
+    $triple-w64-mingw32-windres -I "$src/attachdll" "$src/attachdll/attachdll.rc" "$work/attachdll.res.o"
+    $gcc -s -O1 -Wall -Wextra -Wno-unused-parameter -I"$src" -shared -static-libgcc \
+        -o "$out/attachdll.dll" "$src/attachdll/attachdll.c" "$work/attachdll.res.o" \
+        -Wl,--out-implib,"$work/attachdll.dll.lib" -luser32
+    program attach attachdll/attach.c "$(lib attachdll)"
 fi
 
 # What the cases of each program print on Windows: tests/unit/test_sample_exceptions.c.

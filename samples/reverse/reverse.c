@@ -13,13 +13,13 @@
 
 static DWORD size_of(HANDLE file)
 {
-    DWORD high, low = GetFileSize(file, &high);
-    check(low != INVALID_FILE_SIZE || GetLastError() == NO_ERROR, "GetFileSize");
-    if (high != 0 || low == INVALID_FILE_SIZE) {
+    LARGE_INTEGER size;
+    check(GetFileSizeEx(file, &size), "GetFileSizeEx");
+    if (size.QuadPart >= MAXDWORD) {
         SetLastError(ERROR_FILE_TOO_LARGE);
-        die("one view cannot hold the file");
+        die("the program counts in 32 bits");
     }
-    return low;
+    return size.LowPart;
 }
 
 static BOOL cut(HANDLE file, DWORD size)
