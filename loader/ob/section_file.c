@@ -172,22 +172,24 @@ static bool is_stale(uint64_t entry, uint64_t dev, uint64_t ino)
 
 void ob_section_file_forget(struct ob_section_body *body, int fd)
 {
+    const uint64_t mine = holder(fd);
     for (uint32_t i = 0; i < OB_SECTION_HOLDERS; i++) {
-        uint64_t mine = holder(fd);
-        __atomic_compare_exchange_n(&body->holders[i], &mine, 0, false, __ATOMIC_ACQ_REL,
+        uint64_t entry = mine;
+        __atomic_compare_exchange_n(&body->holders[i], &entry, 0, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE);
     }
 }
 
 void ob_section_file_hold(struct ob_section_body *body, int fd)
 {
+    const uint64_t mine = holder(fd);
     ob_section_file_forget(body, fd);
     for (int pass = 0; pass < 2; pass++) {
         for (uint32_t i = 0; i < OB_SECTION_HOLDERS; i++) {
             uint64_t entry = __atomic_load_n(&body->holders[i], __ATOMIC_ACQUIRE);
             if (entry != 0 && (pass == 0 || !is_stale(entry, body->dev, body->ino)))
                 continue;
-            if (__atomic_compare_exchange_n(&body->holders[i], &entry, holder(fd), false,
+            if (__atomic_compare_exchange_n(&body->holders[i], &entry, mine, false,
                                             __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
                 return;
         }

@@ -48,7 +48,7 @@ static void make_image(const char *name, unsigned flags, bool dynamic_base)
         b->h.dll_characteristics |= IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE;
     else
         b->h.dll_characteristics &= (uint16_t)~IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE;
-    b->h.image_base = 0x2B000000;
+    b->h.image_base = 0x4B000000;
     uint8_t *bytes = pebuild_finish(b, &size);
     tempdir_write(name, bytes, (size_t)size);
     free(bytes);
@@ -122,7 +122,7 @@ static void a_view_is_laid_out_as_the_image(void **state)
     HANDLE section = image_section("layout.dll");
     fresh_error();
     uint8_t *view = MapViewOfFile(section, MAP_READ, 0, 0, 0);
-    assert_ptr_equal(view, (void *)0x2B000000);
+    assert_ptr_equal(view, (void *)0x4B000000);
     static const struct {
         const uint32_t *rva;
         DWORD protect;

@@ -14,6 +14,7 @@
 #include "tests/unit/mapping_test.h"
 #include "tests/unit/peer.h"
 
+K32(OpenProcess, HANDLE, DWORD access, BOOL inherit, DWORD id)
 K32(OpenEventA, HANDLE, DWORD access, BOOL inherit, const char *name)
 NT(NtMapViewOfSection, nt_status, HANDLE section, HANDLE process, void **base, ULONG_PTR zero_bits,
    SIZE_T commit, int64_t *offset, SIZE_T *size, ULONG inherit, ULONG type, ULONG protect)
@@ -367,6 +368,38 @@ static void views_are_mapped_in_other_processes(void **state)
     with_each_word(map_into);
 }
 
+static void a_process_needs_a_handle_that_lets_memory_be_changed(void **state)
+{
+    static const struct {
+        DWORD access;
+        nt_status expected;
+    } cases[] = {
+        {0x8, STATUS_SUCCESS}, /* PROCESS_VM_OPERATION */
+        {0x1FFFFF, STATUS_SUCCESS},
+        {0x400, STATUS_ACCESS_DENIED}, /* PROCESS_QUERY_INFORMATION */
+    };
+    HANDLE section = paging(PAGE_READWRITE, 4096, NULL);
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        HANDLE process = OpenProcess(cases[i].access, FALSE, (DWORD)getpid());
+        void *base = NULL;
+        SIZE_T size = 0;
+        assert_non_null(process);
+        nt_status status =
+            NtMapViewOfSection(section, process, &base, 0, 0, NULL, &size, 2, 0, PAGE_READWRITE);
+        assert_true(status == cases[i].expected);
+        if (nt_ok(status)) {
+            assert_int_equal(query_at(base).Type, MEM_MAPPED);
+            assert_true(nt_ok(NtUnmapViewOfSection(process, base)));
+        }
+        assert_true(CloseHandle(process));
+    }
+    void *base = NULL;
+    SIZE_T size = 0;
+    assert_true(NtMapViewOfSection(section, section, &base, 0, 0, NULL, &size, 2, 0,
+                                   PAGE_READWRITE) == (nt_status)STATUS_OBJECT_TYPE_MISMATCH);
+    assert_true(CloseHandle(section));
+}
+
 /* ---- what must not be trusted -------------------------------------------------------------------
  */
 
@@ -540,6 +573,7 @@ int main(void)
         cmocka_unit_test(a_page_that_one_commits_is_there_for_the_other),
         cmocka_unit_test(handles_are_given_to_other_processes),
         cmocka_unit_test(views_are_mapped_in_other_processes),
+        cmocka_unit_test(a_process_needs_a_handle_that_lets_memory_be_changed),
         cmocka_unit_test(a_damaged_record_harms_nobody),
         cmocka_unit_test(a_foreign_runtime_directory_is_not_used),
         cmocka_unit_test(sections_come_and_go_everywhere),
