@@ -23,6 +23,26 @@ static const struct argp_option common_options[] = {
     {"directory", 'L', "DIR", 0, "Also search DIR for DLLs (PELDR_PATH does the same)", 1},
     {0}};
 
+/*
+ * Programs that the image starts look there, too: they are processes of their own, which get the
+ * environment. What -L names stands before what was in PELDR_PATH, in the order given.
+ */
+static void hand_on_directory(const char *directory)
+{
+    static char *before, *given;
+    char *path = realpath(directory, NULL), *list = NULL, *all = NULL;
+    if (!before)
+        before = strdup(getenv("PELDR_PATH") ? getenv("PELDR_PATH") : "");
+    if (path && before &&
+        asprintf(&list, "%s%s%s", given ? given : "", given ? ":" : "", path) >= 0 &&
+        asprintf(&all, "%s%s%s", list, *before ? ":" : "", before) >= 0)
+        setenv("PELDR_PATH", all, 1);
+    free(path);
+    free(all);
+    free(given);
+    given = list;
+}
+
 static error_t parse_common(int key, char *arg, struct argp_state *state)
 {
     struct parse *parse = state->input;
@@ -33,6 +53,7 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
     case 'L':
         if (peldr_add_directory(arg) != 0)
             argp_error(state, "%s", peldr_error());
+        hand_on_directory(arg);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
