@@ -33,6 +33,7 @@ static uint32_t code_of_signal(int number)
         {SIGHUP, (uint32_t)STATUS_CONTROL_C_EXIT}, /* as closing the console does */
         {SIGILL, 0xC000001D},                      /* STATUS_ILLEGAL_INSTRUCTION */
         {SIGINT, (uint32_t)STATUS_CONTROL_C_EXIT},
+        {SIGQUIT, (uint32_t)STATUS_CONTROL_C_EXIT}, /* Ctrl+Break */
         {SIGSEGV, (uint32_t)STATUS_ACCESS_VIOLATION},
         {SIGTRAP, (uint32_t)STATUS_BREAKPOINT},
     };

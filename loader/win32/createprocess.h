@@ -18,7 +18,7 @@ enum {
     EXTENDED_STARTUPINFO_PRESENT = 0x80000,
     CREATE_NO_WINDOW = 0x8000000,
 };
-enum { STARTF_USESTDHANDLES = 0x100 };
+enum { STARTF_USESHOWWINDOW = 0x1, STARTF_USESTDHANDLES = 0x100 };
 
 /* STARTUPINFOA and STARTUPINFOW differ in what the strings are. */
 struct startup_info {

@@ -26,6 +26,7 @@ static struct small_dll {
     {"ADVAPI32.dll", TABLES(advapi32, registry), NAMES(advapi32), {0}},
     {"bcrypt.dll", TABLE(bcrypt), NAMES(bcrypt), {0}},
     {"bcryptPrimitives.dll", TABLE(bcryptprimitives), NAMES(bcryptprimitives), {0}},
+    {"PSAPI.DLL", TABLE(psapi), NULL, NULL, {0}},
     /* The same function, under the name that API sets give its host. */
     {"SHCORE.dll", TABLE(shell32), NULL, NULL, {0}},
     {"SHELL32.dll", TABLE(shell32), NAMES(shell32), {0}},

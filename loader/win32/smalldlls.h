@@ -12,6 +12,7 @@
     X(advapi32)               \
     X(bcrypt)                 \
     X(bcryptprimitives)       \
+    X(psapi)                  \
     X(registry)               \
     X(shell32)                \
     X(user32)                 \

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "loader/ke/teb.h"
+#include "loader/ob/object.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/kernel32/families.h"
 #include "loader/win32/strings.h"
@@ -74,6 +75,29 @@ static BOOL WINAPI_DEF k32_CreateProcessA(const char *application, const char *l
     return ok;
 }
 
+/* WinExec: 33 for a success (it says "greater than 31"), otherwise the error, or 0. */
+static UINT WINAPI_DEF k32_WinExec(const char *line, UINT show)
+{
+    enum { STARTED = 33, LAST_ERROR_VALUE = 31 };
+    struct startup_info startup = {
+        .cb = sizeof(startup), .dwFlags = STARTF_USESHOWWINDOW, .wShowWindow = (WORD)show};
+    struct process_information child;
+    struct win32_create how = {.startup = &startup};
+    WCHAR *wide;
+    if (!win32_widen(line, &wide))
+        return 0;
+    how.line = wide;
+    uint32_t error = win32_create_process(&how, &child);
+    free(wide);
+    if (error) {
+        win32_fail(error);
+        return error == ERROR_BAD_EXE_FORMAT ? 11 : error <= LAST_ERROR_VALUE ? error : 0;
+    }
+    ob_handle_close(win32_ob_handle(child.hProcess));
+    ob_handle_close(win32_ob_handle(child.hThread));
+    return STARTED;
+}
+
 /* ---- start-up information -----------------------------------------------------------------------
  */
 
@@ -118,10 +142,8 @@ static void WINAPI_DEF k32_GetStartupInfoA(struct startup_info *out)
 }
 
 const struct ldr_builtin_export kernel32_createprocess_exports[] = {
-    LDR_FN(k32_, CreateProcessA),
-    LDR_FN(k32_, CreateProcessW),
-    LDR_FN(k32_, GetStartupInfoA),
-    LDR_FN(k32_, GetStartupInfoW),
+    LDR_FN(k32_, CreateProcessA),  LDR_FN(k32_, CreateProcessW),  LDR_FN(k32_, WinExec),
+    LDR_FN(k32_, GetStartupInfoA), LDR_FN(k32_, GetStartupInfoW),
 };
 const size_t kernel32_createprocess_count =
     sizeof(kernel32_createprocess_exports) / sizeof(*kernel32_createprocess_exports);

@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "loader/ob/process.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/kernel32/families.h"
 
@@ -127,12 +128,21 @@ static BOOL WINAPI_DEF k32_SetConsoleCtrlHandler(ctrl_handler handler, BOOL add)
     return error ? win32_fail(error) : TRUE;
 }
 
+/*
+ * Group 0 is the processes of this console. A group that CREATE_NEW_PROCESS_GROUP has made is its
+ * first process here; as on Windows Ctrl+C cannot be sent to it, being ignored there.
+ */
 static BOOL WINAPI_DEF k32_GenerateConsoleCtrlEvent(DWORD event, DWORD group)
 {
-    /* Only group 0, the processes of this console, is known here. */
-    if (event > CTRL_BREAK_EVENT || group)
+    struct ob_object *process;
+    if (event > CTRL_BREAK_EVENT)
         return win32_fail(ERROR_INVALID_PARAMETER);
-    return kill(0, event == CTRL_C_EVENT ? SIGINT : SIGQUIT) == 0 || win32_fail_errno(errno);
+    if (group && !win32_result(ob_process_open(group, &process, NULL)))
+        return FALSE;
+    if (group)
+        ob_object_unref(process);
+    return kill((pid_t)group, event == CTRL_C_EVENT ? SIGINT : SIGQUIT) == 0 ||
+           win32_fail_errno(errno);
 }
 
 const struct ldr_builtin_export kernel32_ctrl_exports[] = {

@@ -147,19 +147,19 @@ static bool fill_snapshot(struct snapshot *snapshot)
     return ids && snapshot->entries;
 }
 
-/* Modules, threads and heaps are not listed; whoever asks for them finds the lists empty. */
+/* Modules, threads and heaps are not listed: asking for nothing but them is refused. */
 static HANDLE WINAPI_DEF k32_CreateToolhelp32Snapshot(DWORD flags, DWORD id)
 {
     enum { SNAP_ALL = 0xF, SNAP_PROCESS = 2 };
     const DWORD snap_inherit = 0x80000000u;
     struct snapshot *snapshot = NULL;
     uint32_t handle = 0;
-    if (!(flags & SNAP_ALL) || (flags & ~(SNAP_ALL | 0x10 | snap_inherit))) {
+    if (!(flags & SNAP_PROCESS) || (flags & ~(SNAP_ALL | 0x10 | snap_inherit))) {
         win32_fail(ERROR_INVALID_PARAMETER);
         return INVALID_HANDLE_VALUE;
     }
     snapshot = ob_object_create(&snapshot_type, sizeof(*snapshot));
-    if (snapshot && (!(flags & SNAP_PROCESS) || fill_snapshot(snapshot)))
+    if (snapshot && fill_snapshot(snapshot))
         handle =
             ob_handle_create(&snapshot->header, PROCESS_ALL_ACCESS, flags & snap_inherit ? 1 : 0);
     if (snapshot)
