@@ -21,6 +21,7 @@
 #include "loader/ke/thread.h"
 #include "loader/ldr/builtin.h"
 #include "loader/ob/backing.h"
+#include "loader/ob/object.h"
 #include "loader/ob/process.h"
 
 static pthread_mutex_t init_mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -247,6 +248,7 @@ void ke_process_terminate(uint32_t code)
 {
     fflush(NULL);
     ob_process_set_exit_code(code);
+    ob_handle_leave();
     ob_backing_leave();
     _exit(ke_process_exit_status(code));
 }

@@ -8,6 +8,7 @@
  */
 #include <pthread.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "loader/ob/parcel.h"
 
@@ -174,6 +175,35 @@ nt_status ob_handle_each(bool all, ob_handle_visit visit, void *user)
         ob_object_unref(entry.object);
     }
     return status;
+}
+
+/* The lock may belong to a thread that is suspended for good, or be this one's as it crashed. */
+static bool lock_table_soon(void)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    for (int attempt = 0; attempt < 1000; attempt++) {
+        if (pthread_mutex_trylock(&table.lock) == 0)
+            return true;
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
+void ob_handle_leave(void)
+{
+    if (!lock_table_soon())
+        return;
+    for (uint32_t i = 0; i < table.count; i++) {
+        struct ob_object *object = table.entries[i].object;
+        if (object && object->type->leave)
+            object->type->leave(object);
+    }
+    pthread_mutex_unlock(&table.lock);
+}
+
+__attribute__((destructor)) static void leave_at_exit(void)
+{
+    ob_handle_leave();
 }
 
 nt_status ob_handle_close(uint32_t handle)

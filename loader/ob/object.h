@@ -35,6 +35,9 @@ struct ob_type {
     void (*give_back)(struct ob_object *object, uint32_t thread_id, enum ob_taken taken);
     bool (*shared)(const struct ob_object *object);
     uint64_t (*owner)(struct ob_object *object);
+    /* The process ends while a handle is open: undoes what the kernel does not. May be called more
+     * than once, must not touch handles; NULL = nothing. Other threads may be anywhere. */
+    void (*leave)(struct ob_object *object);
 };
 
 /* First member of every object. */
@@ -53,6 +56,9 @@ void ob_object_unref(struct ob_object *object);
 uint32_t ob_handle_create(struct ob_object *object, uint32_t access, uint32_t flags);
 /* STATUS_INVALID_HANDLE, or STATUS_HANDLE_NOT_CLOSABLE for a protected one. */
 nt_status ob_handle_close(uint32_t handle);
+/* The end of the process: every object with a handle leaves (ob_type). exit() calls it by itself.
+ */
+void ob_handle_leave(void);
 /* A new reference, or NULL; `type` NULL = any. STATUS_INVALID_HANDLE / STATUS_OBJECT_TYPE_MISMATCH.
  */
 nt_status ob_handle_get(uint32_t handle, const struct ob_type *type, struct ob_object **out,

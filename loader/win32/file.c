@@ -20,6 +20,11 @@ static void destroy_file(struct ob_object *object)
     free(file->path);
 }
 
+static void leave_file(struct ob_object *object)
+{
+    win32_file_leave((struct win32_file *)object);
+}
+
 static bool file_signaled(struct ob_object *object, uint32_t thread_id)
 {
     return true; /* no transfer is ever outstanding */
@@ -35,6 +40,7 @@ const struct ob_type win32_file_type = {
     .destroy = destroy_file,
     .signaled = file_signaled,
     .acquired = file_acquired,
+    .leave = leave_file,
 };
 
 /* ---- rights ---- */

@@ -172,6 +172,8 @@ void win32_file_look(int fd);
  * the path to delete for the description's own sake (FILE_FLAG_DELETE_ON_CLOSE), or NULL.
  */
 void win32_file_close_and_look(int fd, const char *own);
+/* At the end of the process, with a handle still open: deletes what is to be deleted. */
+void win32_file_leave(struct win32_file *file);
 /* Closes the file's descriptor and deletes what is to be deleted. */
 void win32_file_close(struct win32_file *file);
 /* MoveFile on one file system: sharing rules. */

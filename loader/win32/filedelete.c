@@ -202,18 +202,41 @@ void win32_file_close_and_look(int fd, const char *own)
     close(other);
 }
 
+static bool may_be_deleted(const struct win32_file *file)
+{
+    /* Nobody can delete what is open without the right for it to be shared. */
+    bool may_be_marked = (file->share & FILE_SHARE_DELETE) || (file->access & FILE_DELETE);
+    return file->path && file->type == FILE_TYPE_DISK && (may_be_marked || file->delete_on_close) &&
+           win32_file_claims(file->access);
+}
+
 void win32_file_close(struct win32_file *file)
 {
     if (!file->owns_fd)
         return;
-    /* Nobody can delete what is open without the right for it to be shared. */
-    bool may_be_marked = (file->share & FILE_SHARE_DELETE) || (file->access & FILE_DELETE);
-    bool looks = file->path && file->type == FILE_TYPE_DISK &&
-                 (may_be_marked || file->delete_on_close) && win32_file_claims(file->access);
-    if (looks)
+    if (may_be_deleted(file))
         win32_file_close_and_look(file->fd, file->delete_on_close ? file->path : NULL);
     else
         close(file->fd);
+}
+
+/* The descriptor leads nowhere afterwards, but its number stays taken: other threads may use it. */
+void win32_file_leave(struct win32_file *file)
+{
+    struct mark mark;
+    if (!file->owns_fd || !may_be_deleted(file) ||
+        !(file->delete_on_close || read_mark(file->fd, &mark)))
+        return;
+    int last = fcntl(file->fd, F_DUPFD_CLOEXEC, 0), nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (last >= 0 && nowhere >= 0 && dup3(nowhere, file->fd, O_CLOEXEC) >= 0) {
+        win32_file_close_and_look(last, file->delete_on_close ? file->path : NULL);
+        file->delete_on_close = false;
+        last = -1;
+    }
+    if (last >= 0)
+        close(last);
+    if (nowhere >= 0)
+        close(nowhere);
 }
 
 /* ---- by path ---- */
