@@ -16,6 +16,7 @@
 #include "loader/peldr.h"
 #include "pe/status.h"
 #include "tests/samples.h"
+#include "tests/unit/tempdir.h"
 
 typedef int(PELDR_CDECL *int_fn)(void);
 typedef int(PELDR_CDECL *int_int_fn)(int);
@@ -235,6 +236,17 @@ static void test_thousand_loads(void **state)
     for_each_set(check_no_leaks);
 }
 
+/* A runtime directory of its own: who asks for what is held here would be counted, too. */
+static int setup(void **state)
+{
+    return tempdir_create() != 0 || setenv("XDG_RUNTIME_DIR", tempdir, 1) != 0;
+}
+
+static int teardown(void **state)
+{
+    return tempdir_remove();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,5 +258,5 @@ int main(void)
         cmocka_unit_test(test_tls_on_threads),
         cmocka_unit_test(test_thousand_loads),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, setup, teardown);
 }
