@@ -75,7 +75,8 @@ static void many(void **state)
     assert_int_equal(loop(100000), 100000);
     struct held after = held_now();
     assert_int_equal(after.maps, before.maps);
-    /* A chunk a throw would be megabytes; the service's thread may get its malloc cache meanwhile. */
+    /* A chunk a throw would be megabytes; the service's thread may get its malloc cache meanwhile.
+     */
     assert_true(after.heap < before.heap + 4096);
 }
 
