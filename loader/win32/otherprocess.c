@@ -37,6 +37,7 @@ nt_status win32_process(HANDLE handle, uint32_t needed, struct ob_object **out)
     if (!nt_ok(status) || (access & needed) == needed)
         return status;
     ob_object_unref(*out);
+    *out = NULL; /* a caller may release what it was given */
     return STATUS_ACCESS_DENIED;
 }
 

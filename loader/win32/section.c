@@ -129,6 +129,7 @@ nt_status win32_section_get(HANDLE handle, uint32_t needed, struct ob_object **o
     if (!(needed & ~granted))
         return STATUS_SUCCESS;
     ob_object_unref(*out);
+    *out = NULL; /* a caller may release what it was given */
     return STATUS_ACCESS_DENIED;
 }
 
@@ -142,6 +143,7 @@ static nt_status get_process(HANDLE handle, struct ob_object **out)
     if (!nt_ok(status) || access & PROCESS_VM_OPERATION)
         return status;
     ob_object_unref(*out);
+    *out = NULL; /* a caller may release what it was given */
     return STATUS_ACCESS_DENIED;
 }
 

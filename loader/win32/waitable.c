@@ -46,6 +46,7 @@ nt_status win32_typed(HANDLE handle, const struct ob_type *type, uint32_t needed
     if (!nt_ok(status) || (access & needed) == needed || access & (GENERIC_ALL | MAXIMUM_ACCESS))
         return status;
     ob_object_unref(*out);
+    *out = NULL; /* a caller may release what it was given */
     return STATUS_ACCESS_DENIED;
 }
 
