@@ -400,6 +400,7 @@ static void case_list(void)
     list[0] = own; /* not inheritable */
     start(&how, &child, "listed %x %x", number_of(first), number_of(second));
     DeleteProcThreadAttributeList(how.info.lpAttributeList);
+    free(how.info.lpAttributeList);
 }
 
 /* The classic: standard handles that are pipes. */
