@@ -26,6 +26,9 @@ struct pe_load_config {
     uint32_t size; /* the structure's own Size: fields beyond it are 0 */
     uint32_t time_date_stamp;
     uint32_t global_flags_clear, global_flags_set;
+    uint32_t critical_section_default_timeout;                               /* milliseconds */
+    uint64_t de_commit_free_block_threshold, de_commit_total_free_threshold; /* bytes */
+    uint16_t csd_version;                        /* of the service pack: major << 8 | minor */
     uint64_t security_cookie;                    /* VA */
     uint64_t se_handler_table, se_handler_count; /* PE32: VA and count */
     uint64_t guard_cf_check_function_pointer, guard_cf_dispatch_function_pointer; /* VAs */

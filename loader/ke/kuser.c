@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "loader/ke/os.h"
 #include "loader/ke/process.h"
 #include "loader/mm/view.h"
 
@@ -89,12 +90,12 @@ static void fill(struct ke_kuser *p)
     for (size_t i = 0; i < sizeof(root); i++)
         p->NtSystemRoot[i] = (uint16_t)root[i];
     p->LargePageMinimum = 0x200000;
-    p->NtBuildNumber = KE_OS_BUILD;
+    p->NtBuildNumber = ke_os()->build;
     p->NtProductType = 1; /* workstation */
     p->ProductTypeIsValid = 1;
     p->NativeProcessorArchitecture = KE_BY_WORD(9, 0);
-    p->NtMajorVersion = KE_OS_MAJOR;
-    p->NtMinorVersion = KE_OS_MINOR;
+    p->NtMajorVersion = ke_os()->major;
+    p->NtMinorVersion = ke_os()->minor;
     for (uint32_t i = 0; i < 64; i++)
         p->ProcessorFeatures[i] = ke_processor_feature(i);
     p->SuiteMask = 0x100; /* a single interactive session */

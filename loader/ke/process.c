@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "loader/ke/os.h"
 #include "loader/ke/slots.h"
 #include "loader/ke/suspend.h"
 #include "loader/ke/thread.h"
@@ -97,10 +98,7 @@ static void fill_peb(struct ke_peb *p)
     p->HeapDeCommitTotalFreeThreshold = 0x10000;
     p->HeapDeCommitFreeBlockThreshold = 0x1000;
     p->MaximumNumberOfHeaps = 16;
-    p->OSMajorVersion = KE_OS_MAJOR;
-    p->OSMinorVersion = KE_OS_MINOR;
-    p->OSBuildNumber = KE_OS_BUILD;
-    p->OSPlatformId = 2; /* VER_PLATFORM_WIN32_NT */
+    ke_os_show(p);
     p->ImageSubsystem = IMAGE_SUBSYSTEM_WINDOWS_CUI;
     p->ImageSubsystemMajorVersion = 6;
     p->SessionId = 1;
@@ -177,6 +175,8 @@ void ke_process_show_image(uint64_t base)
         peb->ImageSubsystem = headers->subsystem;
         peb->ImageSubsystemMajorVersion = headers->major_subsystem_version;
         peb->ImageSubsystemMinorVersion = headers->minor_subsystem_version;
+        ke_os_show(peb);
+        ke_os_override(peb, ldr_module_image(module));
     }
 }
 

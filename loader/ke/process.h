@@ -13,13 +13,6 @@ struct ke_thread;
 struct ke_process_parameters;
 struct ke_start;
 
-/* What ke presents itself as (facts: the Windows version that the layouts belong to). */
-enum {
-    KE_OS_MAJOR = 10,
-    KE_OS_MINOR = 0,
-    KE_OS_BUILD = 19045,
-};
-
 /* Says `text` on standard error and aborts: for failures that no caller can be told of. */
 void ke_process_die(const char *text) __attribute__((noreturn));
 /* Arranges that this thread leaves when it ends; NULL takes it back. */

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "loader/ke/ke.h"
+#include "loader/ke/teb.h"
 #include "loader/win32/errors.h"
 
 enum {
@@ -16,6 +18,7 @@ enum {
     VER_SERVICEPACKMAJOR = 0x20,
     VER_SUITENAME = 0x40,
     VER_PRODUCT_TYPE = 0x80,
+    VER_PLATFORM_WIN32_NT = 2,
     VER_NT_WORKSTATION = 1,
     VER_SUITE_SINGLEUSERTS = 0x100,
 };
@@ -27,17 +30,28 @@ bool win32_get_version(struct win32_version_info *out)
     DWORD size = out->size;
     if (size != WIN32_VERSION_INFO_SHORT && size != sizeof(*out))
         return false;
+    const struct ke_peb *peb = ke_peb();
     memset(out, 0, size);
     out->size = size;
-    out->major = WIN32_MAJOR;
-    out->minor = WIN32_MINOR;
-    out->build = WIN32_BUILD;
-    out->platform = WIN32_PLATFORM_NT;
+    out->major = peb->OSMajorVersion;
+    out->minor = peb->OSMinorVersion;
+    out->build = peb->OSBuildNumber;
+    out->platform = peb->OSPlatformId;
+    memcpy(out->service_pack, peb->CSDVersion.Buffer, peb->CSDVersion.Length);
     if (size == sizeof(*out)) {
+        out->service_pack_major = peb->OSCSDVersion >> 8;
+        out->service_pack_minor = peb->OSCSDVersion & 0xFF;
         out->suite_mask = VER_SUITE_SINGLEUSERTS;
         out->product_type = VER_NT_WORKSTATION;
     }
     return true;
+}
+
+DWORD win32_version_number(void)
+{
+    const struct ke_peb *peb = ke_peb();
+    return (peb->OSPlatformId ^ VER_PLATFORM_WIN32_NT) << 30 | (DWORD)peb->OSBuildNumber << 16 |
+           peb->OSMinorVersion << 8 | peb->OSMajorVersion;
 }
 
 /* Three bits of condition for each bit of the type mask. */
@@ -82,14 +96,16 @@ static bool holds(unsigned condition, uint32_t have, uint32_t wanted)
 static bool hierarchy_holds(const struct win32_version_info *wanted, DWORD type_mask,
                             ULONGLONG conditions)
 {
+    struct win32_version_info now = {.size = sizeof(now)};
+    win32_get_version(&now);
     const struct {
         int bit;
         uint32_t have, want;
     } parts[] = {
-        {1, WIN32_MAJOR, wanted->major},
-        {0, WIN32_MINOR, wanted->minor},
-        {5, 0, wanted->service_pack_major},
-        {4, 0, wanted->service_pack_minor},
+        {1, now.major, wanted->major},
+        {0, now.minor, wanted->minor},
+        {5, now.service_pack_major, wanted->service_pack_major},
+        {4, now.service_pack_minor, wanted->service_pack_minor},
     };
     unsigned condition = 0;
     for (size_t i = 0; i < 4; i++) {
@@ -106,12 +122,14 @@ static bool hierarchy_holds(const struct win32_version_info *wanted, DWORD type_
 uint32_t win32_verify_version(const struct win32_version_info *wanted, DWORD type_mask,
                               ULONGLONG conditions)
 {
+    struct win32_version_info now = {.size = sizeof(now)};
+    win32_get_version(&now);
     const struct {
         int bit;
         uint32_t have, want;
     } others[] = {
-        {2, WIN32_BUILD, wanted->build},
-        {3, WIN32_PLATFORM_NT, wanted->platform},
+        {2, now.build, wanted->build},
+        {3, now.platform, wanted->platform},
         {6, VER_SUITE_SINGLEUSERTS, wanted->suite_mask},
         {7, VER_NT_WORKSTATION, wanted->product_type},
     };

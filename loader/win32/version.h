@@ -1,17 +1,15 @@
 /*
- * The Windows version that images are told: 10.0.19045 (22H2), as the PEB and KUSER_SHARED_DATA
- * say.
+ * The Windows version that images are told: what the PEB says (ke/os.h), by default 10.0.19045
+ * (22H2); a program's Win32VersionValue may have changed it.
  *
  * GetVersionEx answers that too, as it does for an image whose manifest names Windows 10; images
- * without such a manifest would be told 6.2 by Windows.
+ * without such a manifest would be told 6.2 by Windows 10.
  */
 #ifndef WIN32_VERSION_H
 #define WIN32_VERSION_H
 
 #include "loader/win32/types.h"
 #include "pe/status.h"
-
-enum { WIN32_MAJOR = 10, WIN32_MINOR = 0, WIN32_BUILD = 19045, WIN32_PLATFORM_NT = 2 };
 
 struct win32_version_info { /* OSVERSIONINFO(EX)W */
     DWORD size, major, minor, build, platform;
@@ -22,6 +20,8 @@ struct win32_version_info { /* OSVERSIONINFO(EX)W */
 
 #define WIN32_VERSION_INFO_SHORT offsetof(struct win32_version_info, service_pack_major)
 
+/* As GetVersion gives it: the platform in the two highest bits, inverted. */
+DWORD win32_version_number(void);
 /* Fills the short or the long form, by `size`; false for another one. */
 bool win32_get_version(struct win32_version_info *out);
 ULONGLONG win32_condition_mask(ULONGLONG mask, DWORD type_mask, BYTE condition);

@@ -121,6 +121,10 @@ static void load_config(void **state)
         assert_int_equal(c.size, plus ? 112 : 72);
         assert_int_equal(c.time_date_stamp, 0x07060504);
         assert_int_equal(c.global_flags_set, 0x13121110);
+        assert_int_equal(c.critical_section_default_timeout, 0x17161514);
+        assert_true(c.de_commit_free_block_threshold == (plus ? 0x1f1e1d1c1b1a1918u : 0x1b1a1918u));
+        assert_true(c.de_commit_total_free_threshold == (plus ? 0x2726252423222120u : 0x1f1e1d1cu));
+        assert_int_equal(c.csd_version, plus ? 0x4d4c : 0x3534);
         assert_true(c.security_cookie == (plus ? 0x5f5e5d5c5b5a5958u : 0x3f3e3d3cu));
         assert_true(c.se_handler_count == (plus ? 0x6f6e6d6c6b6a6968u : 0x47464544u));
         assert_true(c.guard_cf_check_function_pointer == 0);

@@ -6,7 +6,8 @@
 #include <math.h>
 #include <pthread.h>
 
-#include "loader/ke/process.h"
+#include "loader/ke/ke.h"
+#include "loader/ke/teb.h"
 #include "loader/win32/crt/ctype.h"
 #include "loader/win32/crt/startup.h"
 #include "loader/win32/crt/stream.h"
@@ -50,10 +51,9 @@ struct crt_data crt_data = {
     .mbcasemap = values.mbcasemap,
 };
 
-/* Constants that images may read; where the copies in msvcrt's image are. */
+/* What images may read and nobody changes; where the copies in msvcrt's image are. */
 static const double huge = HUGE_VAL;
-static const uint32_t os_build = KE_OS_BUILD, os_major = KE_OS_MAJOR, os_minor = KE_OS_MINOR;
-static const uint32_t os_version = KE_OS_MAJOR << 8 | KE_OS_MINOR, os_platform = 2; /* NT */
+static uint32_t os_build, os_major, os_minor, os_version, os_platform; /* read_version() */
 static const int error_count = 43;
 static char *error_texts[44];
 static const uint16_t *const class_table = crt_ctype_table + 1;
@@ -129,10 +129,21 @@ int crt_default_mode(void)
     return *crt_data.fmode;
 }
 
+static void read_version(void)
+{
+    const struct ke_peb *peb = ke_peb();
+    os_build = peb->OSBuildNumber;
+    os_major = peb->OSMajorVersion;
+    os_minor = peb->OSMinorVersion;
+    os_version = os_major << 8 | os_minor;
+    os_platform = peb->OSPlatformId;
+}
+
 /* The variables are in the image from now on, with the values that they had here. */
 void crt_data_attach_msvcrt(void)
 {
     crt_data_init();
+    read_version();
     for (size_t i = 0; i < CRT_COUNT(variables); i++) {
         void *place = *variables[i].export.location;
         if (place != NULL && place != variables[i].value) { /* not exported in this word size */
@@ -144,6 +155,7 @@ void crt_data_attach_msvcrt(void)
 
 void crt_data_attach_ucrt(void)
 {
+    read_version();
     crt_startup();
 }
 

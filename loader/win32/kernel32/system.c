@@ -298,7 +298,7 @@ static BOOL WINAPI_DEF k32_GetPhysicallyInstalledSystemMemory(ULONGLONG *kib)
 
 static DWORD WINAPI_DEF k32_GetVersion(void)
 {
-    return (DWORD)WIN32_BUILD << 16 | WIN32_MINOR << 8 | WIN32_MAJOR;
+    return win32_version_number();
 }
 
 static BOOL WINAPI_DEF k32_GetVersionExW(struct win32_version_info *out)
@@ -322,7 +322,8 @@ static BOOL WINAPI_DEF k32_GetVersionExA(struct version_info_a *out)
     DWORD size = out->numbers[0];
     memcpy(out->numbers, &wide, sizeof(out->numbers));
     out->numbers[0] = size;
-    out->service_pack[0] = 0;
+    for (size_t i = 0; i < sizeof(out->service_pack); i++)
+        out->service_pack[i] = (char)wide.service_pack[i];
     if (!is_short)
         memcpy(out->tail, &wide.service_pack_major, sizeof(out->tail));
     return TRUE;

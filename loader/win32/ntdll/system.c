@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "loader/ke/os.h"
 #include "loader/ke/teb.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/ntdll/families.h"
@@ -28,15 +29,16 @@ static nt_status WINAPI_DEF nt_RtlGetVersion(struct win32_version_info *out)
     return STATUS_SUCCESS;
 }
 
-/* The build's upper bits tell a free (0xF) from a checked (0xC) build. */
+/* Of NTDLL itself, whatever the program's image says. The build's upper bits tell a free (0xF) from
+ * a checked (0xC) build. */
 static void WINAPI_DEF nt_RtlGetNtVersionNumbers(ULONG *major, ULONG *minor, ULONG *build)
 {
     if (major)
-        *major = WIN32_MAJOR;
+        *major = ke_os()->major;
     if (minor)
-        *minor = WIN32_MINOR;
+        *minor = ke_os()->minor;
     if (build)
-        *build = 0xF0000000u | WIN32_BUILD;
+        *build = 0xF0000000u | ke_os()->build;
 }
 
 static ULONGLONG WINAPI_DEF nt_VerSetConditionMask(ULONGLONG mask, ULONG types, BYTE condition)
