@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 #include "loader/win32/file.h"
 #include "loader/win32/kernel32/families.h"
 #include "loader/win32/strings.h"
+#include "pe/image.h"
 
 enum {
     ENABLE_PROCESSED_INPUT = 0x1,
@@ -68,11 +70,23 @@ static BOOL WINAPI_DEF k32_SetStdHandle(DWORD which, HANDLE handle)
 /* ---- consoles
  * ------------------------------------------------------------------------------------- */
 
+/* What AllocConsole and FreeConsole made of it: 0 = nothing yet. */
+static atomic_int console_change;
+enum { CONSOLE_GIVEN = 1, CONSOLE_FREED };
+
+/* A console program begins with one, a program with a graphical interface without. */
+static bool has_console(void)
+{
+    int change = atomic_load(&console_change);
+    return change ? change == CONSOLE_GIVEN
+                  : ke_peb()->ImageSubsystem != IMAGE_SUBSYSTEM_WINDOWS_GUI;
+}
+
 /* A terminal's file with a reference, or NULL with the last error set. */
 static struct win32_file *console_of(HANDLE handle, uint32_t access)
 {
     struct win32_file *file;
-    if (!nt_ok(win32_file_get(handle, access, &file)))
+    if (!has_console() || !nt_ok(win32_file_get(handle, access, &file)))
         return win32_fail_null(ERROR_INVALID_HANDLE);
     if (isatty(file->fd))
         return file;
@@ -159,12 +173,12 @@ static UINT input_page = CP_UTF8, output_page = CP_UTF8;
 
 static UINT WINAPI_DEF k32_GetConsoleCP(void)
 {
-    return input_page;
+    return has_console() ? input_page : (UINT)win32_fail(ERROR_INVALID_HANDLE);
 }
 
 static UINT WINAPI_DEF k32_GetConsoleOutputCP(void)
 {
-    return output_page;
+    return has_console() ? output_page : (UINT)win32_fail(ERROR_INVALID_HANDLE);
 }
 
 static BOOL set_page(UINT *page, UINT value)
@@ -348,15 +362,26 @@ static HANDLE WINAPI_DEF k32_GetConsoleWindow(void)
     return NULL;
 }
 
-/* The process has the console that it was started with: neither another one nor a second. */
+/* There is one console, the terminal behind the standard streams, and a process has it or not. */
 static BOOL WINAPI_DEF k32_AllocConsole(void)
 {
-    return win32_fail(ERROR_ACCESS_DENIED);
+    if (has_console())
+        return win32_fail(ERROR_ACCESS_DENIED);
+    atomic_store(&console_change, CONSOLE_GIVEN);
+    return TRUE;
 }
 
 static BOOL WINAPI_DEF k32_AttachConsole(DWORD process)
 {
-    return win32_fail(ERROR_ACCESS_DENIED);
+    return k32_AllocConsole();
+}
+
+static BOOL WINAPI_DEF k32_FreeConsole(void)
+{
+    if (!has_console())
+        return win32_fail(ERROR_INVALID_PARAMETER);
+    atomic_store(&console_change, CONSOLE_FREED);
+    return TRUE;
 }
 
 static BOOL WINAPI_DEF k32_ReadConsoleA(HANDLE handle, void *buffer, DWORD length, DWORD *got,
@@ -501,6 +526,7 @@ const struct ldr_builtin_export kernel32_console_exports[] = {
     LDR_FN(k32_, GetConsoleWindow),
     LDR_FN(k32_, AllocConsole),
     LDR_FN(k32_, AttachConsole),
+    LDR_FN(k32_, FreeConsole),
 };
 const size_t kernel32_console_count =
     sizeof(kernel32_console_exports) / sizeof(*kernel32_console_exports);
