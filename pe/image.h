@@ -139,9 +139,20 @@ struct pe_headers {
 
 enum pe_layout { PE_LAYOUT_FILE, PE_LAYOUT_MAPPED };
 
+/* Windows versions, as a set where it says so. 7 and 10 are the 64-bit editions. */
+enum pe_windows {
+    PE_WINDOWS_XP = 1,
+    PE_WINDOWS_7 = 2,
+    PE_WINDOWS_10 = 4,
+    PE_WINDOWS_ALL = 7,
+};
+
 struct pe_image {
     struct pe_span bytes; /* the file, or the mapped image from its base */
     enum pe_layout layout;
+    /* The version by whose rules the image is read; pe_open() says 10, change it at once. */
+    enum pe_windows windows;
+    uint64_t file_size; /* of the file, also in PE_LAYOUT_MAPPED when the mapper knows; else 0 */
     struct pe_headers h;
     /*
      * PE_LAYOUT_MAPPED only: the file's headers, when the section table is to be read from them
