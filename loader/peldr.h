@@ -92,6 +92,46 @@ PELDR_API int peldr_close(peldr_module *module);
 PELDR_API void *peldr_sym(peldr_module *module, const char *name);
 PELDR_API void *peldr_sym_ordinal(peldr_module *module, uint16_t ordinal);
 
+/* ---- Windows versions ---------------------------------------------------------------------------
+ *
+ * Which images are taken, how they are mapped and what they see differs between versions of
+ * Windows. 7 and 10 are the 64-bit editions; XP is 5.1 for PE32 and its x64 edition for PE32+.
+ */
+
+enum { PELDR_WINDOWS_XP = 1, PELDR_WINDOWS_7 = 2, PELDR_WINDOWS_10 = 4, PELDR_WINDOWS_ALL = 7 };
+
+/*
+ * The version that this process stands for from now on; 10 unless it is set, or what the
+ * environment variable PELDR_WINDOWS (xp, 7 or 10) says. To be set before anything is loaded. 0 or
+ * -1.
+ */
+PELDR_API int peldr_set_windows(int version);
+PELDR_API int peldr_windows(void);
+
+/* A rule that an image breaks (`peldr verify`). Everything is valid for the call of `visit`. */
+struct peldr_broken_rule {
+    int windows;       /* the version that refuses the image by it */
+    const char *id;    /* "sections.contiguous" */
+    const char *text;  /* what must hold */
+    int versions;      /* all that have the rule */
+    const char *stage; /* "section" "process" "loader" "move": when Windows asks */
+    uint32_t status;   /* NTSTATUS */
+    const char *field; /* "SizeOfImage", "VirtualAddress of PE section 3" */
+    uint64_t offset;   /* of the field in the file; UINT64_MAX = it is none */
+    uint64_t value;    /* of the field */
+    const char *found; /* "section 3 begins at 0x5000, the previous one ends at 0x4000" */
+};
+typedef void (*peldr_rule_visit)(void *user, const struct peldr_broken_rule *rule);
+/*
+ * Would Windows load it? Asks each version of the set for every rule that the image breaks; `visit`
+ * may be NULL. An image with IMAGE_FILE_DLL is asked as a DLL, any other as a program. Loads and
+ * runs nothing, and does not look for what the image imports. The set of versions that accept it (0
+ * = none), or -1 when the file cannot be read.
+ */
+PELDR_API int peldr_verify(const char *path, int versions, peldr_rule_visit visit, void *user);
+PELDR_API int peldr_verify_memory(const void *bytes, size_t size, const char *name, int versions,
+                                  peldr_rule_visit visit, void *user);
+
 /* Adds a directory that is searched for DLLs (before PELDR_PATH's). */
 PELDR_API int peldr_add_directory(const char *path);
 PELDR_API int peldr_attach_thread(void);

@@ -3,10 +3,10 @@
  *
  * Only what cannot be read at all is refused here, with the statuses that NtCreateSection gives
  * (facts 1.5), the pre-NT formats behind an MZ header included. Whether Windows would map an image
- * that can be read is the business of rules.c.
+ * that can be read is the business of the rule table.
  */
 #include "pe/dirs.h"
-#include "pe/internal.h"
+#include "pe/rules_internal.h"
 
 #include <string.h>
 
@@ -72,83 +72,109 @@ static void decode_directories(struct pe_span optional, struct pe_headers *h)
     }
 }
 
-/* What stands behind the MZ header when it is not a PE signature (facts 1.5). */
-static nt_status foreign_signature(struct pe_span bytes, uint32_t lfanew, struct pe_error *err)
-{
-    uint16_t signature = 0;
-    uint8_t exetyp = 0;
-    pe_u16(bytes, lfanew, &signature);
-    if (signature == 0x454e && pe_u8(bytes, (uint64_t)lfanew + 0x36, &exetyp)) { /* NE */
-        if (exetyp == 2)
-            return pe_fail(err, STATUS_INVALID_IMAGE_WIN_16, "a 16-bit Windows image (NE)");
-        if (exetyp != 5)
-            return pe_fail(err, STATUS_INVALID_IMAGE_NE_FORMAT, "a 16-bit image (NE)");
-    }
-    if (signature == 0x454c) /* LE */
-        return pe_fail(err, STATUS_INVALID_IMAGE_LE_FORMAT, "a linear executable (LE)");
-    return pe_fail_rule(err, STATUS_INVALID_IMAGE_PROTECT, "nt.signature",
-                        "no PE signature at e_lfanew 0x%x", lfanew);
-}
-
-static nt_status check_signatures(struct pe_span bytes, uint32_t *lfanew, struct pe_error *err)
-{
-    uint16_t magic;
-    uint32_t signature;
-    if (bytes.size == 0)
-        return pe_fail(err, STATUS_INVALID_FILE_FOR_SECTION, "the file is empty");
-    if (!pe_u16(bytes, 0, &magic) || magic != 0x5a4d)
-        return pe_fail_rule(err, STATUS_INVALID_IMAGE_NOT_MZ, "dos.magic", "no MZ signature");
-    if (!pe_u32(bytes, 0x3c, lfanew) || *lfanew >= bytes.size)
-        return pe_fail_rule(err, STATUS_INVALID_IMAGE_PROTECT, "dos.lfanew.range",
-                            "e_lfanew lies outside the file of %llu bytes",
-                            (unsigned long long)bytes.size);
-    if (!pe_u32(bytes, *lfanew, &signature) || signature != 0x4550)
-        return foreign_signature(bytes, *lfanew, err);
-    return STATUS_SUCCESS;
-}
-
 /*
- * Headers that the file cuts short are completed with zeroes, as Windows reads them through a
- * zero-filled page (behaviours, Headers: the 97-byte image); rules.c then says what is too short.
+ * Everything that can be read of the headers. Those that the file cuts short are completed with
+ * zeroes, as Windows reads them through a zero-filled page (behaviours, Headers: the 97-byte
+ * image); the rules then say what is too short.
  */
-static nt_status decode_headers(struct pe_span bytes, struct pe_headers *h, struct pe_error *err)
+static void decode_headers(struct pe_span bytes, struct pe_headers *h)
 {
     uint8_t buffer[COFF_HEADER_SIZE + OPTIONAL_HEADER_SIZE] = {0};
     struct pe_span coff = {buffer, COFF_HEADER_SIZE}, optional = {0};
+    pe_u32(bytes, 0x3c, &h->e_lfanew);
     pe_copy_some(bytes, h->e_lfanew, buffer, sizeof(buffer));
     pe_sub((struct pe_span){buffer, sizeof(buffer)}, COFF_HEADER_SIZE, OPTIONAL_HEADER_SIZE,
            &optional);
     pe_decode(coff, coff_fields, PE_ARRAY_SIZE(coff_fields), false, h);
     pe_u16(optional, 0, &h->magic);
-    if (h->magic != 0x10b && h->magic != 0x20b)
-        return pe_fail_rule(err, STATUS_INVALID_IMAGE_FORMAT, "opt.magic",
-                            "the optional header's magic is 0x%x, not 0x10b or 0x20b", h->magic);
     h->pe32_plus = h->magic == 0x20b;
     pe_decode(optional, optional_fields, PE_ARRAY_SIZE(optional_fields), h->pe32_plus, h);
     decode_directories(optional, h);
     h->optional_header_offset = (uint64_t)h->e_lfanew + COFF_HEADER_SIZE;
     h->section_table_offset = h->optional_header_offset + h->size_of_optional_header;
-    return STATUS_SUCCESS;
+}
+
+struct pe_image pe_read(struct pe_span bytes, enum pe_layout layout)
+{
+    struct pe_image image = {.bytes = bytes,
+                             .layout = layout,
+                             .windows = PE_WINDOWS_10,
+                             .file_size = layout == PE_LAYOUT_FILE ? bytes.size : 0};
+    decode_headers(bytes, &image.h);
+    image.sections_rise = layout == PE_LAYOUT_MAPPED || pe_sections_rise(&image);
+    return image;
+}
+
+/* The rules without which there is nothing to read, in the order of reading. */
+static nt_status check_readable(const struct pe_image *image, struct pe_error *err)
+{
+    uint32_t signature;
+    struct pe_finding found;
+    const char *id = NULL;
+    if (!pe_rule_dos_magic(image, &found))
+        id = "dos.magic";
+    else if (!pe_u32(image->bytes, image->h.e_lfanew, &signature))
+        pe_rule_lfanew_range(image, &found), id = "dos.lfanew.range";
+    else if (!pe_rule_nt_signature(image, &found))
+        return pe_rule_refuse_as(err, pe_foreign_status(image), pe_rule_find(image, "nt.signature"),
+                                 found.text);
+    else if (image->h.magic != 0x10b && image->h.magic != 0x20b)
+        pe_rule_opt_magic(image, &found), id = "opt.magic";
+    return id ? pe_rule_refuse(err, pe_rule_find(image, id), found.text) : STATUS_SUCCESS;
 }
 
 nt_status pe_open(struct pe_span bytes, enum pe_layout layout, struct pe_image *out,
                   struct pe_error *err)
 {
-    struct pe_image image = {.bytes = bytes, .layout = layout};
-    nt_status status = check_signatures(bytes, &image.h.e_lfanew, err);
+    struct pe_image image = pe_read(bytes, layout);
+    if (bytes.size == 0)
+        return pe_fail(err, STATUS_INVALID_FILE_FOR_SECTION, "the file is empty");
+    nt_status status = check_readable(&image, err);
     if (nt_ok(status))
-        status = decode_headers(bytes, &image.h, err);
-    if (!nt_ok(status))
-        return status;
-    /* A mapped header need not hold the table: see file_headers. */
-    if (layout == PE_LAYOUT_FILE && image.h.number_of_sections &&
-        image.h.section_table_offset >= bytes.size)
-        return pe_fail_rule(err, STATUS_INVALID_IMAGE_FORMAT, "sections.table.file",
-                            "the section table at 0x%llx lies outside the file",
-                            (unsigned long long)image.h.section_table_offset);
-    image.sections_rise = layout == PE_LAYOUT_MAPPED || pe_sections_rise(&image);
-    *out = image;
-    return STATUS_SUCCESS;
+        *out = image;
+    return status;
+}
+
+nt_status pe_admit(struct pe_span bytes, enum pe_windows windows, struct pe_image *out,
+                   struct pe_error *err)
+{
+    struct pe_image image = pe_read(bytes, PE_LAYOUT_FILE);
+    image.windows = windows;
+    if (bytes.size == 0)
+        return pe_fail(err, STATUS_INVALID_FILE_FOR_SECTION, "the file is empty");
+    nt_status status =
+        pe_rules_check(&image, (struct pe_rule_query){PE_STAGE_SECTION, PE_ROLE_ANY}, err);
+    if (nt_ok(status))
+        *out = image;
+    return status;
+}
+
+/* ---- what the user-mode loader sees ---------------------------------------------------------- */
+
+void pe_directories_as_mapped(struct pe_image *image)
+{
+    uint8_t buffer[OPTIONAL_HEADER_SIZE] = {0};
+    struct pe_span optional = {buffer, sizeof(buffer)};
+    uint64_t at = image->h.optional_header_offset;
+    if (at + sizeof(buffer) > pe_limit(image) ||
+        !pe_rva_copy(image, (uint32_t)at, buffer, sizeof(buffer)))
+        return;
+    struct pe_headers mapped = {.pe32_plus = image->h.pe32_plus};
+    pe_decode(optional, optional_fields, PE_ARRAY_SIZE(optional_fields), mapped.pe32_plus, &mapped);
+    decode_directories(optional, &mapped);
+    image->h.number_of_rva_and_sizes = mapped.number_of_rva_and_sizes;
+    memcpy(image->h.directory, mapped.directory, sizeof(mapped.directory));
+}
+
+uint64_t pe_header_offset(const struct pe_image *image, size_t member)
+{
+    for (size_t i = 0; i < PE_ARRAY_SIZE(coff_fields); i++)
+        if (coff_fields[i].member == member)
+            return (uint64_t)image->h.e_lfanew + coff_fields[i].offset[0];
+    for (size_t i = 0; i < PE_ARRAY_SIZE(optional_fields); i++)
+        if (optional_fields[i].member == member)
+            return image->h.optional_header_offset + optional_fields[i].offset[image->h.pe32_plus];
+    return UINT64_MAX;
 }
 
 bool pe_is_flat(const struct pe_image *image)

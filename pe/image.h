@@ -182,11 +182,13 @@ struct pe_section {
 
 /*
  * Decodes the headers of `bytes`. Refuses only what cannot be read at all (no MZ, no NT headers, an
- * optional header that is no PE32/PE32+, a section table outside the file); whether Windows would
- * map the image is a question for pe/rules.h. Statuses: facts 1.5.
+ * optional header that is no PE32/PE32+); whether Windows would map the image is a question for
+ * pe/rules.h. Statuses: facts 1.5.
  */
 nt_status pe_open(struct pe_span bytes, enum pe_layout layout, struct pe_image *out,
                   struct pe_error *err);
+/* The same without refusing anything: what cannot be read is 0. For who asks the rules anyway. */
+struct pe_image pe_read(struct pe_span bytes, enum pe_layout layout);
 
 /* PE section `i`, 0-based; false beyond NumberOfSections or when the table is cut short. */
 bool pe_section_at(const struct pe_image *image, uint32_t i, struct pe_section *out);

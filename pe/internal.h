@@ -40,6 +40,9 @@ struct pe_field {
 void pe_decode(struct pe_span s, const struct pe_field *fields, size_t count, bool pe32_plus,
                void *out);
 
+/* Where the file has the field that `member` (offset in struct pe_headers) was decoded from. */
+uint64_t pe_header_offset(const struct pe_image *image, size_t member);
+
 #define PE_SECTION_HEADER_SIZE 40u
 
 /* The span that holds the section table, the table's offset in it and NumberOfSections. */

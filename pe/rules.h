@@ -2,8 +2,8 @@
  * Would Windows take this image, and if not by which rule? One row per rule (design, decision 5).
  *
  * Ids, order and versions follow the facts sheet "When Windows accepts an image: rules by version".
- * Where a recorded run on real Windows (facts sheet "Windows-loader behaviours") says otherwise, the
- * row follows the run and says so beside its function. The loader and every tool ask here and
+ * Where a recorded run on real Windows (facts sheet "Windows-loader behaviours") says otherwise,
+ * the row follows the run and says so beside its function. The loader and every tool ask here and
  * nowhere else.
  *
  * What differs between Windows versions is decided by image->windows: an image is read, mapped and
@@ -43,8 +43,8 @@ struct pe_rule {
     nt_status status;
     const char *text; /* what must hold, one clause */
     /*
-     * True when the rule holds; fills `found` otherwise. NULL: the rule is about what a fixup does at
-     * the moment when it is applied; reloc/ refuses by it (pe_rule_find).
+     * True when the rule holds; fills `found` otherwise. NULL: the rule is about what a fixup does
+     * at the moment when it is applied; reloc/ refuses by it (pe_rule_find).
      */
     bool (*holds)(const struct pe_image *image, struct pe_finding *found);
 };
@@ -63,8 +63,15 @@ typedef bool (*pe_rule_visit)(void *user, const struct pe_rule *rule,
  * Calls `visit` for every rule that is broken, in the table's order. The number of calls. Rules of
  * PE_STAGE_LOADER read the image's content; data directories are those of image->h.
  */
-uint32_t pe_rules_each(const struct pe_image *image, struct pe_rule_query query, pe_rule_visit visit,
-                       void *user);
+uint32_t pe_rules_each(const struct pe_image *image, struct pe_rule_query query,
+                       pe_rule_visit visit, void *user);
+/*
+ * What NtCreateSection(SEC_IMAGE) asks: decodes the file's headers and checks the rules of
+ * PE_STAGE_SECTION by `windows`. Looks at headers, section table and sizes alone: mm/ asks before
+ * it has read the rest of the file.
+ */
+nt_status pe_admit(struct pe_span bytes, enum pe_windows windows, struct pe_image *out,
+                   struct pe_error *err);
 /* STATUS_SUCCESS, or the first broken rule in `err` (pe_rule_refuse). */
 nt_status pe_rules_check(const struct pe_image *image, struct pe_rule_query query,
                          struct pe_error *err);
@@ -76,6 +83,9 @@ const struct pe_rule *pe_rule_find(const struct pe_image *image, const char *id)
  * 7, 10): section 3 begins at 0x5000, the previous one ends at 0x4000". Returns rule->status.
  */
 nt_status pe_rule_refuse(struct pe_error *err, const struct pe_rule *rule, const char *found);
+/* The same with a status that says more than the row's. */
+nt_status pe_rule_refuse_as(struct pe_error *err, nt_status status, const struct pe_rule *rule,
+                            const char *found);
 
 /* "XP, 7, 10" */
 const char *pe_windows_names(uint8_t windows);

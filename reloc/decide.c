@@ -7,18 +7,10 @@
  */
 #include "reloc/walk.h"
 
+#include <stdio.h>
 #include <string.h>
 
-/*
- * A preferred base that no process can have: the image has to move, and Windows then uses the
- * fixups even of an image that claims to have none (facts: loader-rules, ldr.must_move; behaviours,
- * "Relocations are applied although the stripped flag is set").
- */
-static bool base_is_impossible(const struct pe_headers *h)
-{
-    uint64_t end_of_user_space = h->pe32_plus ? 0x800000000000u : 0x80000000u;
-    return h->image_base == 0 || h->image_base >= end_of_user_space;
-}
+#include "pe/rules.h"
 
 static nt_status settle(struct reloc_plan *plan, enum reloc_outcome outcome, const char *reason)
 {
@@ -28,17 +20,21 @@ static nt_status settle(struct reloc_plan *plan, enum reloc_outcome outcome, con
     return STATUS_SUCCESS;
 }
 
-nt_status reloc_refuse(struct reloc_plan *plan, nt_status status, const char *rule,
+nt_status reloc_refuse(const struct pe_image *image, struct reloc_plan *plan, const char *rule,
                        const char *reason, struct pe_error *err)
 {
+    const struct pe_rule *row = pe_rule_find(image, rule);
+    char found[256];
     memset(plan->fixups, 0, sizeof plan->fixups);
     plan->fixups_total = plan->pages_dirtied = 0;
     plan->outcome = RELOC_REFUSED;
-    plan->status = status;
+    plan->status = row ? row->status : (nt_status)STATUS_CONFLICTING_ADDRESSES;
     plan->reason = reason;
-    return pe_fail_rule(
-        err, status, rule, "the image cannot move from its preferred base 0x%llx to 0x%llx: %s",
+    snprintf(
+        found, sizeof found, "the image cannot move from its preferred base 0x%llx to 0x%llx: %s",
         (unsigned long long)plan->preferred_base, (unsigned long long)plan->actual_base, reason);
+    return row ? pe_rule_refuse(err, row, found)
+               : pe_fail_rule(err, plan->status, rule, "%s", found);
 }
 
 nt_status reloc_decide(const struct pe_image *image, int64_t delta, struct reloc_plan *plan,
@@ -59,15 +55,14 @@ nt_status reloc_decide(const struct pe_image *image, int64_t delta, struct reloc
                       "the image's section alignment is below a page, so it is mapped as one flat "
                       "block, and Windows does not relocate such an image");
     bool has_fixups = dir->rva != 0 && dir->size != 0;
-    if ((h->characteristics & IMAGE_FILE_RELOCS_STRIPPED) && !(has_fixups && base_is_impossible(h)))
-        return reloc_refuse(plan, STATUS_CONFLICTING_ADDRESSES, "reloc.stripped",
-                            "the relocations are stripped", err);
+    if ((h->characteristics & IMAGE_FILE_RELOCS_STRIPPED) && !(has_fixups && pe_must_move(image)))
+        return reloc_refuse(image, plan, "reloc.stripped", "the relocations are stripped", err);
     if (dir->size == 0)
         return settle(plan, RELOC_APPLIED,
                       "the image has no fixups and does not say that they are stripped, so it runs "
                       "unchanged at its new base");
     if (dir->rva == 0)
-        return reloc_refuse(plan, STATUS_CONFLICTING_ADDRESSES, "reloc.stripped",
+        return reloc_refuse(image, plan, "reloc.stripped",
                             "the relocation directory has a size but no address", err);
     return settle(plan, RELOC_APPLIED, "the image is not at its preferred base");
 }

@@ -24,7 +24,7 @@ nt_status reloc_plan(const struct pe_image *image, uint64_t actual_base, uint32_
     if (!nt_ok(status) || plan->outcome != RELOC_APPLIED)
         return status;
     if (!fits_pointer_size(image, actual_base))
-        return reloc_refuse(plan, STATUS_CONFLICTING_ADDRESSES, "reloc.address_space",
-                            "a PE32 image must lie below 4 GiB", err);
+        return reloc_refuse(image, plan, "reloc.address_space", "a PE32 image must lie below 4 GiB",
+                            err);
     return reloc_walk(&walk, plan, err);
 }

@@ -10,7 +10,10 @@
  */
 #include "reloc/walk.h"
 
+#include <stdio.h>
 #include <string.h>
+
+#include "pe/rules.h"
 
 /*
  * More entries than this are an attack: 2^24 fixups are 32 MiB of relocations, some sixteen times
@@ -56,25 +59,31 @@ static bool overlaps(uint32_t rva, uint32_t len, uint32_t other, uint32_t other_
     return rva < (uint64_t)other + other_len && other < (uint64_t)rva + len;
 }
 
-/* The MZ signature, e_lfanew and the PE signature are out of bounds (facts: reloc.headers). */
-static bool touches_signatures(const struct pe_headers *h, uint32_t rva, uint32_t len)
+/*
+ * Rule reloc.headers: on XP a fixup may change anything, on 7 anything but the signatures (a
+ * recorded run changes e_lfanew: behaviours, Relocations), on 10 e_lfanew neither.
+ */
+static bool touches_signatures(const struct pe_image *image, uint32_t rva, uint32_t len)
 {
-    return overlaps(rva, len, 0, 2) || overlaps(rva, len, 0x3c, 4) ||
-           overlaps(rva, len, h->e_lfanew, 4);
+    if (image->windows == PE_WINDOWS_XP)
+        return false;
+    return overlaps(rva, len, 0, 2) || overlaps(rva, len, image->h.e_lfanew, 4) ||
+           (image->windows == PE_WINDOWS_10 && overlaps(rva, len, 0x3c, 4));
 }
 
 static nt_status refuse_fixup(const struct pe_image *image, const struct pe_fixup *fixup,
                               const char *rule, const char *reason, struct reloc_plan *plan,
                               struct pe_error *err)
 {
-    pe_fail_rule(
-        err, STATUS_INVALID_IMAGE_FORMAT, rule,
-        "the image cannot move from its preferred base 0x%llx to 0x%llx: %s (fixup of type "
-        "%s at RVA 0x%x, machine %s)",
-        (unsigned long long)plan->preferred_base, (unsigned long long)plan->actual_base, reason,
-        reloc_type_name(image->h.machine, fixup->type), fixup->rva,
-        pe_machine_name(image->h.machine));
-    return reloc_refuse(plan, STATUS_INVALID_IMAGE_FORMAT, rule, reason, NULL);
+    char found[256];
+    snprintf(found, sizeof found,
+             "the image cannot move from its preferred base 0x%llx to 0x%llx: %s (fixup of type "
+             "%s at RVA 0x%x, machine %s)",
+             (unsigned long long)plan->preferred_base, (unsigned long long)plan->actual_base,
+             reason, reloc_type_name(image->h.machine, fixup->type), fixup->rva,
+             pe_machine_name(image->h.machine));
+    pe_rule_refuse(err, pe_rule_find(image, rule), found);
+    return reloc_refuse(image, plan, rule, reason, NULL);
 }
 
 static nt_status check_fixup(const struct pe_image *image, const struct pe_fixup *fixup,
@@ -90,7 +99,7 @@ static nt_status check_fixup(const struct pe_image *image, const struct pe_fixup
     if (fixup->rva > limit || type->width > limit - fixup->rva)
         return refuse_fixup(image, fixup, "reloc.inside", "a fixup lies outside the image", plan,
                             err);
-    if (touches_signatures(&image->h, fixup->rva, type->width))
+    if (touches_signatures(image, fixup->rva, type->width))
         return refuse_fixup(image, fixup, "reloc.headers",
                             "a fixup would change a signature in the headers", plan, err);
     return STATUS_SUCCESS;
@@ -126,7 +135,7 @@ static nt_status use_fixup(const struct reloc_walk *walk, const struct pe_fixup 
     mark_pages(fixup, type->width, window, walk);
     struct pe_span field;
     if (walk->write && !pe_sub(walk->image->bytes, fixup->rva, type->width, &field))
-        return reloc_refuse(plan, STATUS_INVALID_IMAGE_FORMAT, "reloc.inside",
+        return reloc_refuse(walk->image, plan, "reloc.inside",
                             "a fixup lies beyond the bytes that are mapped", err);
     if (walk->write)
         type->apply(field, plan->delta, fixup->parameter);
@@ -144,11 +153,11 @@ static nt_status first_pass(const struct reloc_walk *walk, struct page_window *w
 
     reloc_types_of(walk->image->h.machine, types);
     if (!pe_fixups(walk->image, &it))
-        return reloc_refuse(plan, STATUS_INVALID_IMAGE_FORMAT, "reloc.inside",
+        return reloc_refuse(walk->image, plan, "reloc.inside",
                             "the relocation directory lies outside the image", err);
     while ((more = pe_fixup_next(&it, &fixup)) > 0) {
         if (++entries > MAX_ENTRIES)
-            return reloc_refuse(plan, STATUS_INVALID_IMAGE_FORMAT, "reloc.blocks",
+            return reloc_refuse(walk->image, plan, "reloc.blocks",
                                 "there are more fixups than in any real image", err);
         nt_status status =
             use_fixup(walk, &fixup, types[fixup.type % RELOC_TYPE_COUNT], window, plan, err);
@@ -156,7 +165,7 @@ static nt_status first_pass(const struct reloc_walk *walk, struct page_window *w
             return status;
     }
     if (more < 0)
-        return reloc_refuse(plan, it.status, "reloc.blocks", it.what, err);
+        return reloc_refuse(walk->image, plan, "reloc.blocks", it.what, err);
     return STATUS_SUCCESS;
 }
 

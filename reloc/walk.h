@@ -26,8 +26,8 @@ nt_status reloc_decide(const struct pe_image *image, int64_t delta, struct reloc
 /* Checks every fixup, counts it in `plan`, and applies it where the walk says so. */
 nt_status reloc_walk(const struct reloc_walk *walk, struct reloc_plan *plan, struct pe_error *err);
 
-/* Makes `plan` a refusal and tells `err`. Returns `status`. */
-nt_status reloc_refuse(struct reloc_plan *plan, nt_status status, const char *rule,
+/* Makes `plan` a refusal by the rule and tells `err`. Returns the status. */
+nt_status reloc_refuse(const struct pe_image *image, struct reloc_plan *plan, const char *rule,
                        const char *reason, struct pe_error *err);
 
 #endif

@@ -73,12 +73,14 @@ static void walk_sections(struct walk *w)
 
 static void walk_rules(struct walk *w)
 {
-    struct pe_error err = {0};
-    char found[64];
-    note(w, pe_rules_check(w->image, &err));
-    pe_error_prefix(&err, "walk: ");
-    for (uint32_t i = 0; i < pe_rule_count; i++)
-        note(w, pe_rules[i].holds(w->image, found, sizeof(found)));
+    const struct pe_rule_query all = {0xff, 0xff};
+    struct pe_image image = *w->image;
+    for (unsigned windows = PE_WINDOWS_XP; windows <= PE_WINDOWS_10; windows *= 2) {
+        struct pe_error err = {0};
+        image.windows = (enum pe_windows)windows;
+        note(w, pe_rules_check(&image, all, &err));
+        pe_error_prefix(&err, "walk: ");
+    }
     note(w, pe_checksum(w->image));
 }
 

@@ -178,7 +178,8 @@ static json_t *verdict_json(const struct pe_image *image)
 {
     struct pe_error err = {0};
     json_t *o = json_object();
-    nt_status status = pe_rules_check(image, &err);
+    nt_status status =
+        pe_rules_check(image, (struct pe_rule_query){PE_STAGE_SECTION, PE_ROLE_ANY}, &err);
     doc_set(o, "accepted", json_boolean(nt_ok(status)));
     doc_set(o, "status", json_string(nt_status_name(status)));
     doc_set(o, "rule", doc_text(err.rule));

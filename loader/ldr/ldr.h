@@ -9,6 +9,7 @@
 #define LDR_LDR_H
 
 #include "loader/mm/view.h"
+#include "pe/rules.h"
 #include "reloc/reloc.h"
 
 struct ldr_module;
@@ -41,6 +42,31 @@ struct ldr_load_options {
 
 nt_status ldr_load(const struct ldr_load_options *options, struct ldr_module **out,
                    struct pe_error *err);
+
+/* The Windows version that this process stands for (mm_windows()). */
+enum pe_windows ldr_windows(void);
+
+/*
+ * Would Windows load it? The answer that ldr_load() would give, without loading: the rules of every
+ * stage up to the first at which the image is refused; where no process can have it at its
+ * preferred base it is mapped and really moved. Nothing of it runs and what it imports is not
+ * looked at.
+ */
+struct ldr_verification {
+    uint8_t windows; /* versions to ask for, a set */
+    uint8_t role;    /* enum pe_role; 0 = as its Characteristics say */
+    /* Called for each broken rule of each version; may be NULL. */
+    void (*visit)(void *user, enum pe_windows windows, const struct pe_rule *rule,
+                  const struct pe_finding *found);
+    void *user;
+};
+/* `accepted` = the versions that accept it. A failure is one of reading, not a verdict. */
+nt_status ldr_verify(int fd, const char *name, const struct ldr_verification *how,
+                     uint8_t *accepted, struct pe_error *err);
+nt_status ldr_verify_memory(struct pe_span bytes, const char *name,
+                            const struct ldr_verification *how, uint8_t *accepted,
+                            struct pe_error *err);
+
 /*
  * Initialises what an LDR_EXE load has brought in, its own TLS callbacks last, before its entry
  * point is called: a program's modules want the command line, which the load does not know.

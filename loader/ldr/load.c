@@ -139,13 +139,9 @@ static void choose_role(struct ldr_module *module, uint32_t flags)
     module->inert |= (flags & LDR_DONT_RESOLVE) || (!dll && !module->exe);
 }
 
-static nt_status check_program(const struct ldr_module *module, struct pe_error *err)
+static nt_status check_only_program(struct pe_error *err)
 {
     const struct ldr_module *program = ldr_find_exe();
-    if (mm_view_image(module->view)->h.characteristics & IMAGE_FILE_DLL) {
-        return pe_fail(err, STATUS_INVALID_IMAGE_FORMAT, "%s is a DLL, not a program",
-                       module->name);
-    }
     return program ? pe_fail(err, STATUS_INVALID_PARAMETER, "%s is the program of this process",
                              program->name)
                    : STATUS_SUCCESS;
@@ -165,7 +161,9 @@ static nt_status bring_in(struct ldr_load *load, struct ldr_located *located,
                           const struct ldr_load_options *options, const struct ldr_module *importer,
                           struct ldr_module **out, struct pe_error *err)
 {
-    uint32_t map_flags = importer ? LDR_MAP_DATA_OF_ANY_MACHINE : 0;
+    uint32_t map_flags = importer                   ? LDR_MAP_DATA_OF_ANY_MACHINE
+                         : options->flags & LDR_EXE ? LDR_MAP_PROGRAM
+                                                    : 0;
     struct ldr_module *module = NULL;
     nt_status status =
         ldr_map_image(&located->source, LDR_KIND_IMAGE, map_flags, options->base, &module, err);
@@ -174,7 +172,7 @@ static nt_status bring_in(struct ldr_load *load, struct ldr_located *located,
     }
     if (!importer) {
         choose_role(module, options->flags);
-        status = module->exe ? check_program(module, err) : STATUS_SUCCESS;
+        status = module->exe ? check_only_program(err) : STATUS_SUCCESS;
     }
     if (!nt_ok(status)) {
         ldr_module_destroy(module);

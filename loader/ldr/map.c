@@ -15,6 +15,7 @@
 #include "loader/ldr/imagemap.h"
 #include "loader/ob/fileshare.h"
 #include "loader/ob/image_registry.h"
+#include "pe/rules.h"
 
 /* ---- machine ---- */
 
@@ -87,25 +88,50 @@ static bool may_write(void *user, uint32_t rva, uint32_t len)
     return policy->owns_shared || !mm_view_is_shared(policy->view, rva, len);
 }
 
-static nt_status relocate(struct ldr_module *module, bool owns_shared, struct pe_error *err)
+nt_status ldr_relocate(struct mm_view *view, bool owns_shared, struct reloc_plan *plan,
+                       struct pe_error *err)
 {
-    const struct pe_image *image = mm_view_image(module->view);
-    struct reloc_plan *plan = &module->relocation;
-    uint64_t base = mm_view_base(module->view);
-    nt_status status = reloc_plan(image, base, NULL, 0, plan, NULL);
-    if (!nt_ok(status)) {
-        return pe_fail(err, status, "%s cannot be moved from its preferred base 0x%llx: %s (%s)",
-                       module->name, (unsigned long long)plan->preferred_base, plan->reason,
-                       module->moved_because);
-    }
-    if (plan->outcome == RELOC_APPLIED) {
-        struct fixup_policy policy = {module->view, owns_shared};
+    const struct pe_image *image = mm_view_image(view);
+    uint64_t base = mm_view_base(view);
+    nt_status status = reloc_plan(image, base, NULL, 0, plan, err);
+    if (nt_ok(status) && plan->outcome == RELOC_APPLIED) {
+        struct fixup_policy policy = {view, owns_shared};
         status = reloc_apply(image, plan->delta, may_write, &policy, plan, err);
     }
     bool moved = base != plan->preferred_base;
     if (nt_ok(status) && moved &&
         (image->h.dll_characteristics & IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE)) {
-        status = mm_view_patch_image_base(module->view, err);
+        status = mm_view_patch_image_base(view, err);
+    }
+    return status;
+}
+
+static nt_status relocate(struct ldr_module *module, bool owns_shared, struct pe_error *err)
+{
+    struct pe_error why = {0};
+    nt_status status = ldr_relocate(module->view, owns_shared, &module->relocation, &why);
+    if (nt_ok(status)) {
+        return status;
+    }
+    return pe_fail_rule(err, status, why.rule, "%s: %s%s%s%s", module->name, why.text,
+                        *module->moved_because ? " (" : "", module->moved_because,
+                        *module->moved_because ? ")" : "");
+}
+
+/* Builtin modules are what Windows would accept; what is mapped for its owner alone is asked for
+ * nothing but what every section object is. */
+static nt_status check_rules(const struct ldr_module *module, uint32_t flags, struct pe_error *err)
+{
+    struct pe_rule_query query = {PE_STAGE_LOADER, PE_ROLE_DLL};
+    if (flags & LDR_MAP_PROGRAM) {
+        query = (struct pe_rule_query){PE_STAGE_PROCESS | PE_STAGE_LOADER, PE_ROLE_PROGRAM};
+    }
+    if (module->builtin || module->kind != LDR_KIND_IMAGE) {
+        return STATUS_SUCCESS;
+    }
+    nt_status status = pe_rules_check(mm_view_image(module->view), query, err);
+    if (!nt_ok(status)) {
+        pe_error_prefix(err, "%s: ", module->name);
     }
     return status;
 }
@@ -130,17 +156,18 @@ static nt_status create_section(const struct ldr_source *source, struct mm_secti
         uint64_t size = 0;
         nt_status status = ldr_builtin_image(source->builtin, &bytes, &size, err);
         if (nt_ok(status)) {
-            status = mm_section_create_image_from_memory(bytes, size, source->name, out, err);
+            status = mm_section_create_image_from_memory(bytes, size, source->name, mm_windows(),
+                                                         out, err);
         }
         free(bytes);
         return status;
     }
     if (source->bytes) {
-        return mm_section_create_image_from_memory(source->bytes, source->size, source->name, out,
-                                                   err);
+        return mm_section_create_image_from_memory(source->bytes, source->size, source->name,
+                                                   mm_windows(), out, err);
     }
     ob_image_registry_start();
-    return mm_section_create_image(source->fd, source->name, out, err);
+    return mm_section_create_image(source->fd, source->name, mm_windows(), out, err);
 }
 
 /* Maps the section into the record and relocates it. */
@@ -155,6 +182,9 @@ static nt_status map_section(struct ldr_module *module, struct mm_section *secti
     }
     if (nt_ok(status)) {
         status = map_view(module, section, base, err);
+    }
+    if (nt_ok(status)) {
+        status = check_rules(module, flags, err);
     }
     if (!nt_ok(status)) {
         return status;

@@ -21,6 +21,7 @@ enum ldr_map_flags {
     LDR_MAP_DATA_OF_ANY_MACHINE =
         0x2,                   /* a code-free image of another machine: a dependency's data */
     LDR_MAP_UNRELOCATED = 0x4, /* for its resources only */
+    LDR_MAP_PROGRAM = 0x8,     /* the rules for programs are asked, not those for DLLs */
 };
 
 /*
@@ -30,6 +31,12 @@ enum ldr_map_flags {
  */
 nt_status ldr_map_image(struct ldr_source *source, enum ldr_kind kind, uint32_t flags,
                         uint64_t base, struct ldr_module **out, struct pe_error *err);
+/*
+ * Plans and applies the fixups of an open view, wherever it lies. `owns_shared`: this process made
+ * the content of the SHARED PE sections.
+ */
+nt_status ldr_relocate(struct mm_view *view, bool owns_shared, struct reloc_plan *plan,
+                       struct pe_error *err);
 /* Maps the bytes flat, as LOAD_LIBRARY_AS_DATAFILE does: the two signatures are all that is
  * checked. `exclusive`: nobody may write the file meanwhile. */
 nt_status ldr_map_data(struct ldr_source *source, bool exclusive, struct ldr_module **out,

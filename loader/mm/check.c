@@ -6,19 +6,17 @@
 #include "loader/mm/section_object.h"
 #include "pe/rules.h"
 
-nt_status mm_file_check_image(int fd, const char *name, struct pe_headers *out,
-                              struct pe_error *err)
+nt_status mm_file_check_image(int fd, const char *name, enum pe_windows windows,
+                              struct pe_headers *out, struct pe_error *err)
 {
     struct pe_span bytes;
     struct pe_image image;
     struct stat st;
-    nt_status status = mm_file_read_headers(fd, name, &bytes, &st, err);
+    nt_status status = mm_file_read_headers(fd, name, windows, &bytes, &st, err);
 
     if (!nt_ok(status))
         return status;
-    status = pe_open(bytes, PE_LAYOUT_FILE, &image, err);
-    if (nt_ok(status))
-        status = pe_rules_check(&image, err);
+    status = pe_admit(bytes, windows, &image, err);
     if (nt_ok(status))
         *out = image.h;
     else

@@ -12,14 +12,15 @@
 #include "loader/mm/pages.h"
 #include "loader/mm/section_object.h"
 
-/* Windows takes no image of 4 GiB or more (rule file.size). */
+/* Windows 10 takes no image of 4 GiB or more (rule file.size). */
 #define MAX_FILE_SIZE 0xFFFFFFFFull
 /* Holds the headers of nearly every image. */
 #define FIRST_READ 0x10000u
 /* Signature, file header and the larger optional header. */
 #define NT_HEADERS_SIZE 264u
 
-static nt_status check_file(int fd, const char *name, struct stat *st, struct pe_error *err)
+static nt_status check_file(int fd, const char *name, uint64_t max_size, struct stat *st,
+                            struct pe_error *err)
 {
     if (fstat(fd, st) != 0)
         return pe_fail(err, mm_status_of_errno(errno), "%s: cannot be examined", name);
@@ -29,17 +30,18 @@ static nt_status check_file(int fd, const char *name, struct stat *st, struct pe
         return pe_fail(err, STATUS_INVALID_FILE_FOR_SECTION, "%s: is not a regular file", name);
     if (st->st_size == 0)
         return pe_fail(err, STATUS_INVALID_FILE_FOR_SECTION, "%s: the file is empty", name);
-    if ((uint64_t)st->st_size > MAX_FILE_SIZE)
-        return pe_fail_rule(err, STATUS_INVALID_FILE_FOR_SECTION, "file.size",
-                            "%s: the file has 4 GiB or more", name);
+    if ((uint64_t)st->st_size > max_size)
+        return pe_fail_rule(
+            err, STATUS_INVALID_FILE_FOR_SECTION, "file.size",
+            "%s: refused by rule file.size (Windows 10): the file has 4 GiB or more", name);
     return STATUS_SUCCESS;
 }
 
 /* Checks the file and gets memory of its size, all zero and costing nothing yet. */
-static nt_status open_span(int fd, const char *name, struct pe_span *out, struct stat *st,
-                           struct pe_error *err)
+static nt_status open_span(int fd, const char *name, uint64_t max_size, struct pe_span *out,
+                           struct stat *st, struct pe_error *err)
 {
-    nt_status status = check_file(fd, name, st, err);
+    nt_status status = check_file(fd, name, max_size, st, err);
     void *memory = MAP_FAILED;
     uint64_t size;
 
@@ -81,7 +83,7 @@ nt_status mm_file_map(int fd, const char *name, struct pe_span *out, struct pe_e
 {
     struct pe_span span;
     struct stat st;
-    nt_status status = open_span(fd, name, &span, &st, err);
+    nt_status status = open_span(fd, name, MAX_FILE_SIZE, &span, &st, err);
     uint64_t used;
     int64_t end;
 
@@ -119,11 +121,12 @@ static int64_t read_table(int fd, struct pe_span span)
     return end > FIRST_READ ? read_range(fd, span, lfanew, end) : 0;
 }
 
-nt_status mm_file_read_headers(int fd, const char *name, struct pe_span *out, struct stat *st,
-                               struct pe_error *err)
+nt_status mm_file_read_headers(int fd, const char *name, enum pe_windows windows,
+                               struct pe_span *out, struct stat *st, struct pe_error *err)
 {
     struct pe_span span;
-    nt_status status = open_span(fd, name, &span, st, err);
+    uint64_t max_size = windows == PE_WINDOWS_10 ? MAX_FILE_SIZE : INT64_MAX;
+    nt_status status = open_span(fd, name, max_size, &span, st, err);
 
     if (!nt_ok(status))
         return status;
@@ -134,6 +137,13 @@ nt_status mm_file_read_headers(int fd, const char *name, struct pe_span *out, st
     }
     *out = span;
     return STATUS_SUCCESS;
+}
+
+nt_status mm_file_map_headers(int fd, const char *name, struct pe_span *out, struct pe_error *err)
+{
+    struct stat st;
+
+    return mm_file_read_headers(fd, name, PE_WINDOWS_ALL, out, &st, err);
 }
 
 void mm_file_unmap(struct pe_span span)

@@ -101,14 +101,13 @@ static nt_status find_or_build(struct mm_section *section, struct pe_span bytes,
 
 /* `state` NULL = the bytes come from memory. */
 static nt_status init_section(struct mm_section *section, struct pe_span bytes, int fd,
-                              const struct mm_file_state *state, struct pe_error *err)
+                              const struct mm_file_state *state, enum pe_windows windows,
+                              struct pe_error *err)
 {
     struct mm_plan plan = {0};
     struct pe_image image;
-    nt_status status = pe_open(bytes, PE_LAYOUT_FILE, &image, err);
+    nt_status status = pe_admit(bytes, windows, &image, err);
 
-    if (nt_ok(status))
-        status = pe_rules_check(&image, err);
     if (nt_ok(status))
         status = mm_plan_make(&image, file_is_mappable(fd), &plan, err);
     if (!nt_ok(status))
@@ -127,7 +126,8 @@ static nt_status init_section(struct mm_section *section, struct pe_span bytes, 
 }
 
 static nt_status create(struct pe_span bytes, int fd, const struct mm_file_state *state,
-                        const char *name, struct mm_section **out, struct pe_error *err)
+                        const char *name, enum pe_windows windows, struct mm_section **out,
+                        struct pe_error *err)
 {
     struct mm_section *section = calloc(1, sizeof(*section));
     nt_status status = STATUS_NO_MEMORY;
@@ -139,7 +139,7 @@ static nt_status create(struct pe_span bytes, int fd, const struct mm_file_state
     section->object_fd = section->file_fd = -1;
     section->name = strdup(name);
     if (section->name != NULL)
-        status = init_section(section, bytes, fd, state, err);
+        status = init_section(section, bytes, fd, state, windows, err);
     if (!nt_ok(status)) {
         pe_error_prefix(err, "%s: ", name);
         mm_section_unref(section);
@@ -149,8 +149,8 @@ static nt_status create(struct pe_span bytes, int fd, const struct mm_file_state
     return STATUS_SUCCESS;
 }
 
-nt_status mm_section_create_image(int fd, const char *name, struct mm_section **out,
-                                  struct pe_error *err)
+nt_status mm_section_create_image(int fd, const char *name, enum pe_windows windows,
+                                  struct mm_section **out, struct pe_error *err)
 {
     struct mm_file_state state;
     const struct stat *st = &state.st;
@@ -158,10 +158,10 @@ nt_status mm_section_create_image(int fd, const char *name, struct mm_section **
     nt_status status;
 
     clock_gettime(CLOCK_REALTIME, &state.read_at);
-    status = mm_file_read_headers(fd, name, &bytes, &state.st, err);
+    status = mm_file_read_headers(fd, name, windows, &bytes, &state.st, err);
     if (!nt_ok(status))
         return status;
-    status = create(bytes, fd, &state, name, out, err);
+    status = create(bytes, fd, &state, name, windows, out, err);
     mm_file_unmap(bytes);
     if (!nt_ok(status))
         return status;
@@ -175,9 +175,10 @@ nt_status mm_section_create_image(int fd, const char *name, struct mm_section **
 }
 
 nt_status mm_section_create_image_from_memory(const void *bytes, uint64_t size, const char *name,
-                                              struct mm_section **out, struct pe_error *err)
+                                              enum pe_windows windows, struct mm_section **out,
+                                              struct pe_error *err)
 {
-    return create((struct pe_span){bytes, size}, -1, NULL, name, out, err);
+    return create((struct pe_span){bytes, size}, -1, NULL, name, windows, out, err);
 }
 
 struct mm_section *mm_section_ref(struct mm_section *section)
@@ -262,6 +263,11 @@ const char *mm_section_name(const struct mm_section *section)
 const struct pe_headers *mm_section_headers(const struct mm_section *section)
 {
     return &section->image.h;
+}
+
+enum pe_windows mm_section_windows(const struct mm_section *section)
+{
+    return section->image.windows;
 }
 
 const struct mm_extent *mm_section_extents(const struct mm_section *section, uint32_t *count)

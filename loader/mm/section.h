@@ -15,6 +15,13 @@
 
 struct mm_section;
 
+/*
+ * The Windows version that this process stands for: 10 unless it was set. To be set before images
+ * are loaded; what exists stays what it is.
+ */
+enum pe_windows mm_windows(void);
+void mm_set_windows(enum pe_windows windows);
+
 /* Where one run of pages of the image comes from. */
 enum mm_source {
     MM_SOURCE_OBJECT, /* the memfd: headers, unaligned PE sections, zero fill */
@@ -38,10 +45,11 @@ struct mm_file_id {
 
 /*
  * Creates an image section object from an open file, like NtCreateSection(SEC_IMAGE). Checks the
- * rules of pe/rules.h. `name` is used in errors only. The descriptor stays the caller's.
+ * rules of pe/rules.h, and reads and maps the image as `windows` does. `name` is used in errors
+ * only. The descriptor stays the caller's.
  */
-nt_status mm_section_create_image(int fd, const char *name, struct mm_section **out,
-                                  struct pe_error *err);
+nt_status mm_section_create_image(int fd, const char *name, enum pe_windows windows,
+                                  struct mm_section **out, struct pe_error *err);
 /*
  * Where processes find each other's image section objects. An object that comes from here is only a
  * candidate: it says by itself which file it was made of, and once it says so it cannot be changed.
@@ -60,7 +68,8 @@ void mm_section_set_registry(const struct mm_image_registry *registry);
 
 /* The same from bytes in memory, which are copied. */
 nt_status mm_section_create_image_from_memory(const void *bytes, uint64_t size, const char *name,
-                                              struct mm_section **out, struct pe_error *err);
+                                              enum pe_windows windows, struct mm_section **out,
+                                              struct pe_error *err);
 /*
  * To be called soon after creation: the object is final, and other processes can have it. ImageBase
  * in its header can no longer follow the first view (mm_view_patch_image_base()).
@@ -72,6 +81,7 @@ void mm_section_unref(struct mm_section *section);
 
 /* The headers, as PE_LAYOUT_FILE over the header bytes only: directories are read from a view. */
 const struct pe_headers *mm_section_headers(const struct mm_section *section);
+enum pe_windows mm_section_windows(const struct mm_section *section);
 const struct mm_extent *mm_section_extents(const struct mm_section *section, uint32_t *count);
 uint32_t mm_section_size(const struct mm_section *section); /* SizeOfImage rounded to a page */
 /* False for a section made from memory. */
@@ -86,11 +96,13 @@ nt_status mm_section_write_shared(const struct mm_section *section, int fd, stru
  * What mm_section_create_image() would say of the file's headers, without building anything: the
  * status, and the headers when they are accepted.
  */
-nt_status mm_file_check_image(int fd, const char *name, struct pe_headers *out,
-                              struct pe_error *err);
+nt_status mm_file_check_image(int fd, const char *name, enum pe_windows windows,
+                              struct pe_headers *out, struct pe_error *err);
 
 /* A whole file, read-only, for parsers. The span is unmapped by mm_file_unmap(). */
 nt_status mm_file_map(int fd, const char *name, struct pe_span *out, struct pe_error *err);
+/* The same, of any size, with the headers and the section table only: the rest reads as zeroes. */
+nt_status mm_file_map_headers(int fd, const char *name, struct pe_span *out, struct pe_error *err);
 void mm_file_unmap(struct pe_span span);
 
 #endif

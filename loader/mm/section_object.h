@@ -89,7 +89,7 @@ void mm_share_withdraw(struct mm_section *section);
  * file.c: a span of the file's size that holds its headers and its section table; the rest of the
  * file is not read and shows as zeroes. Freed by mm_file_unmap().
  */
-nt_status mm_file_read_headers(int fd, const char *name, struct pe_span *out, struct stat *st,
-                               struct pe_error *err);
+nt_status mm_file_read_headers(int fd, const char *name, enum pe_windows windows,
+                               struct pe_span *out, struct stat *st, struct pe_error *err);
 
 #endif

@@ -63,7 +63,9 @@ static uint64_t layout_digest(const struct mm_section *section)
     struct pe_span headers = section->image.bytes;
     uint64_t at = section->image.h.e_lfanew < headers.size ? section->image.h.e_lfanew : 0;
     uint64_t hash = digest(0xcbf29ce484222325ull, headers.data + at, headers.size - at);
+    uint64_t windows = section->image.windows; /* the header page differs */
 
+    hash = digest(hash, &windows, sizeof(windows));
     for (uint32_t i = 0; i < section->extent_count; i++) {
         const struct mm_extent *e = &section->extents[i];
         uint64_t fields[] = {e->rva,    e->size,    (uint64_t)e->source,

@@ -193,7 +193,7 @@ nt_status ob_image_create(int fd, const char *name, struct mm_section **out, str
 {
     struct mm_section *section;
     ob_image_registry_start();
-    nt_status status = mm_section_create_image(fd, name, &section, err);
+    nt_status status = mm_section_create_image(fd, name, mm_windows(), &section, err);
     if (!nt_ok(status))
         return status;
     status = mm_section_finish(section, err);

@@ -206,7 +206,7 @@ static uint32_t check_image(struct child_image *image)
         return win32_error_of_errno(errno);
     /* Nobody may be writing to it, nor forbid that it is read. */
     nt_status shared = ob_fileshare_claim(fd, OB_SHARE_READ, OB_SHARE_READ | OB_SHARE_DELETE);
-    nt_status status = mm_file_check_image(fd, image->path, &headers, NULL);
+    nt_status status = mm_file_check_image(fd, image->path, mm_windows(), &headers, NULL);
     close(fd);
     if (!nt_ok(shared))
         return win32_error_of_status(shared);

@@ -140,7 +140,7 @@ static void use_file(const uint8_t *bytes, size_t size, const struct pe_image *f
     if (fd < 0)
         return;
     if (write(fd, bytes, size) == (ssize_t)size &&
-        nt_ok(mm_section_create_image(fd, "fuzz", &section, NULL))) {
+        nt_ok(mm_section_create_image(fd, "fuzz", PE_WINDOWS_10, &section, NULL))) {
         use(section, file);
         mm_section_unref(section);
     }
@@ -157,7 +157,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (bytes == NULL)
         return 0;
     memcpy(bytes, data, size);
-    if (nt_ok(mm_section_create_image_from_memory(bytes, size, "fuzz", &section, &err))) {
+    if (nt_ok(mm_section_create_image_from_memory(bytes, size, "fuzz", PE_WINDOWS_10, &section,
+                                                  &err))) {
         must(nt_ok(pe_open((struct pe_span){bytes, size}, PE_LAYOUT_FILE, &file, NULL)));
         use(section, &file);
         mm_section_unref(section);

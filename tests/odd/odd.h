@@ -1,8 +1,8 @@
 /*
  * Odd images: what Windows does with images that no linker makes.
  *
- * One row per image, in odd_<area>.c beside the functions that build it. The test program of an area
- * (test_odd.c) builds each row in its own word size and checks three things for each Windows
+ * One row per image, in odd_<area>.c beside the functions that build it. The test program of an
+ * area (test_odd.c) builds each row in its own word size and checks three things for each Windows
  * version: the verdict of peldr_verify(), that the loader gives the same one (`peldr run`, `peldr
  * map`), and, where the version accepts the image, what is mapped and what the program prints.
  *
@@ -53,8 +53,8 @@ struct odd_row {
     void (*build)(struct odd *odd);
     bool dll; /* judged and mapped as a DLL; not run */
     /*
-     * The rule by which XP, 7 and 10 refuse it: its id; NULL = accepted. With `alone`, no other rule
-     * of that version is broken.
+     * The rule by which XP, 7 and 10 refuse it: its id; NULL = accepted. With `alone`, no other
+     * rule of that version is broken.
      */
     const char *refused[3];
     bool alone;
@@ -72,7 +72,8 @@ struct odd_row {
     const char *output;
     int exit_code; /* low 8 bits */
     uint8_t run_on;
-    /* Instead of output: it is refused when run, for a reason that is no rule; a part of the error. */
+    /* Instead of output: it is refused when run, for a reason that is no rule; a part of the error.
+     */
     const char *error;
     const char *why_not;
     const char *arguments; /* of `peldr run`, separated by blanks */
@@ -101,8 +102,8 @@ void odd_bytes(struct odd *odd, uint64_t size);
 /* Grows the finished file with zeroes, or cuts it. */
 void odd_resize(struct odd *odd, uint64_t size);
 /* Where things lie in odd->bytes. */
-uint64_t odd_nt(const struct odd *odd);              /* the PE signature */
-uint64_t odd_optional(const struct odd *odd);        /* the optional header */
+uint64_t odd_nt(const struct odd *odd);       /* the PE signature */
+uint64_t odd_optional(const struct odd *odd); /* the optional header */
 uint64_t odd_directory(const struct odd *odd, enum pe_directory_index index);
 uint64_t odd_section_header(const struct odd *odd, uint32_t i);
 /*

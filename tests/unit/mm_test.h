@@ -66,7 +66,8 @@ static inline struct mm_section *test_section(struct pebuild *b)
     struct mm_section *section = NULL;
     uint64_t size;
     uint8_t *bytes = pebuild_finish(b, &size);
-    nt_status status = mm_section_create_image_from_memory(bytes, size, "test.dll", &section, &err);
+    nt_status status =
+        mm_section_create_image_from_memory(bytes, size, "test.dll", PE_WINDOWS_10, &section, &err);
 
     free(bytes);
     if (!nt_ok(status))

@@ -60,7 +60,8 @@ static void map_at(uint64_t base)
     uint8_t *bytes;
     uint64_t size;
     assert_status(ldr_builtin_image(&sample, &bytes, &size, &err), STATUS_SUCCESS);
-    assert_status(mm_section_create_image_from_memory(bytes, size, "SAMPLE.dll", &section, &err),
+    assert_status(mm_section_create_image_from_memory(bytes, size, "SAMPLE.dll", PE_WINDOWS_10,
+                                                      &section, &err),
                   STATUS_SUCCESS);
     free(bytes);
     assert_true(nt_ok(mm_view_map(section, &options, &view, NULL, 0, &err)));

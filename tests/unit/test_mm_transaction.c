@@ -146,7 +146,7 @@ static nt_status load(int fd, int backing, struct pe_error *err)
     struct mm_map_options options = {.base = 0x48000000, .shared_fd = backing};
     struct mm_section *section = NULL;
     struct mm_view *view = NULL;
-    nt_status status = mm_section_create_image(fd, "image.dll", &section, err);
+    nt_status status = mm_section_create_image(fd, "image.dll", PE_WINDOWS_10, &section, err);
 
     if (nt_ok(status))
         status = mm_section_write_shared(section, backing, err);
@@ -312,7 +312,8 @@ static void view_outlives_section(void **state)
     struct mm_view *view;
     unsigned fds;
 
-    assert_status(mm_section_create_image(fd, "image.dll", &section, NULL), STATUS_SUCCESS);
+    assert_status(mm_section_create_image(fd, "image.dll", PE_WINDOWS_10, &section, NULL),
+                  STATUS_SUCCESS);
     assert_ptr_equal(mm_section_ref(section), section);
     mm_section_unref(section);
     assert_true(nt_ok(mm_view_map(section, &options, &view, NULL, 0, NULL)));

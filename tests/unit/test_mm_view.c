@@ -90,8 +90,9 @@ static void header_tail_is_hidden(void **state)
     b->h.size_of_headers = 0x3F0;
     bytes = pebuild_finish(b, &size);
     memset(bytes + 0x3F0, 0xEE, 0x10);
-    assert_status(mm_section_create_image_from_memory(bytes, size, "x", &section, NULL),
-                  STATUS_SUCCESS);
+    assert_status(
+        mm_section_create_image_from_memory(bytes, size, "x", PE_WINDOWS_10, &section, NULL),
+        STATUS_SUCCESS);
     free(bytes);
     view = test_map(section, 0);
     for (uint32_t rva = 0x3F0; rva < 0x400; rva++)
@@ -342,7 +343,7 @@ static int create_from_file(struct pebuild *b, struct mm_section **section, stru
     assert_true(pebuild_finish_file(b, path));
     fd = open(path, O_RDWR | O_CLOEXEC);
     assert_true(fd >= 0);
-    status = mm_section_create_image(fd, "image.dll", section, err);
+    status = mm_section_create_image(fd, "image.dll", PE_WINDOWS_10, section, err);
     assert_status(status, STATUS_SUCCESS);
     return fd;
 }
@@ -489,7 +490,8 @@ static void refused_files(void **state)
 
         tempdir_write("bad", rows[i].content, rows[i].size);
         fd = open(tempdir_path("bad"), O_RDONLY | O_CLOEXEC);
-        assert_status(mm_section_create_image(fd, "bad", &section, &err), rows[i].status);
+        assert_status(mm_section_create_image(fd, "bad", PE_WINDOWS_10, &section, &err),
+                      rows[i].status);
         assert_null(section);
         assert_int_equal(strncmp(err.text, "bad: ", 5), 0);
         close(fd);
@@ -504,11 +506,12 @@ static void refused_kinds(void **state)
     int dir = open(tempdir, O_RDONLY | O_CLOEXEC), null = open("/dev/null", O_RDONLY | O_CLOEXEC);
     int huge = open(tempdir_path("huge"), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 
-    assert_status(mm_section_create_image(dir, "d", &section, NULL), STATUS_FILE_IS_A_DIRECTORY);
-    assert_status(mm_section_create_image(null, "n", &section, NULL),
+    assert_status(mm_section_create_image(dir, "d", PE_WINDOWS_10, &section, NULL),
+                  STATUS_FILE_IS_A_DIRECTORY);
+    assert_status(mm_section_create_image(null, "n", PE_WINDOWS_10, &section, NULL),
                   STATUS_INVALID_FILE_FOR_SECTION);
     assert_int_equal(ftruncate(huge, 0x100000000), 0);
-    assert_status(mm_section_create_image(huge, "h", &section, NULL),
+    assert_status(mm_section_create_image(huge, "h", PE_WINDOWS_10, &section, NULL),
                   STATUS_INVALID_FILE_FOR_SECTION);
     assert_null(section);
     close(dir);

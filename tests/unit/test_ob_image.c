@@ -58,7 +58,7 @@ static struct mm_section *open_section(const char *path)
     struct pe_error err = {0};
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     assert_true(fd >= 0);
-    if (!nt_ok(mm_section_create_image(fd, path, &section, &err)))
+    if (!nt_ok(mm_section_create_image(fd, path, PE_WINDOWS_10, &section, &err)))
         fail_msg("%s", err.text);
     close(fd);
     return section;
@@ -151,8 +151,9 @@ static void test_what_cannot_be_shared(void **state)
     struct pe_error err = {0};
     uint64_t size;
     uint8_t *bytes = pebuild_finish(builder(IMAGE_SCN_MEM_SHARED), &size);
-    assert_int_equal(mm_section_create_image_from_memory(bytes, size, "m.dll", &section, NULL),
-                     STATUS_SUCCESS);
+    assert_int_equal(
+        mm_section_create_image_from_memory(bytes, size, "m.dll", PE_WINDOWS_10, &section, NULL),
+        STATUS_SUCCESS);
     assert_int_equal(ob_backing_open_image(section, &backing, NULL, &err),
                      (nt_status)STATUS_NOT_SUPPORTED);
     assert_non_null(strstr(err.text, "memory"));

@@ -78,7 +78,7 @@ static struct seen load(const char *path, const struct scene *scene)
     if (scene->occupied)
         mm_alloc(&base, &size, MEM_RESERVE, PAGE_NOACCESS, NULL);
     ob_image_registry_start();
-    nt_status status = mm_section_create_image(fd, path, &section, NULL);
+    nt_status status = mm_section_create_image(fd, path, PE_WINDOWS_10, &section, NULL);
     if (scene->dies_filling)
         raise(SIGKILL);
     if (nt_ok(status))

@@ -1,0 +1,152 @@
+/*
+ * Would Windows load it, and if not by which rule? (ldr.h)
+ *
+ * The same rows that ldr_load() asks, in the same order, over the file's bytes instead of a view.
+ * Only what a fixup does depends on the fixups before it: an image that has to move is mapped and
+ * relocated for the answer.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "loader/ldr/map.h"
+#include "pe/rules.h"
+
+struct asking {
+    const struct ldr_verification *how;
+    enum pe_windows windows;
+};
+
+static bool tell(void *user, const struct pe_rule *rule, const struct pe_finding *found)
+{
+    const struct asking *asking = user;
+    if (asking->how->visit) {
+        asking->how->visit(asking->how->user, asking->windows, rule, found);
+    }
+    return true;
+}
+
+/* What ldr_relocate() said, as a finding about the relocation directory. */
+static void tell_move(struct asking *asking, const struct pe_image *image,
+                      const struct pe_error *err)
+{
+    const struct pe_rule *rule = pe_rule_find(image, err->rule);
+    const char *text = strstr(err->text, "): ");
+    struct pe_finding found = {.field = "BaseRelocationTable", .offset = UINT64_MAX};
+    if (!rule) {
+        return;
+    }
+    found.offset = image->h.optional_header_offset + (image->h.pe32_plus ? 152u : 136u);
+    found.value = image->h.directory[IMAGE_DIRECTORY_ENTRY_BASERELOC].rva;
+    snprintf(found.text, sizeof found.text, "%.255s", text ? text + 3 : err->text);
+    tell(asking, rule, &found);
+}
+
+/* 1 = it can be moved, 0 = refused by a rule, -1 = not known, `err` says why. */
+static int try_move(struct asking *asking, const struct pe_image *image, const char *name,
+                    struct pe_error *err)
+{
+    struct mm_map_options options = {.shared_fd = -1, .below_4gib = !image->h.pe32_plus};
+    struct mm_section *section = NULL;
+    struct mm_view *view = NULL;
+    struct pe_error why = {0};
+    struct reloc_plan plan;
+    nt_status status = mm_section_create_image_from_memory(image->bytes.data, image->bytes.size,
+                                                           name, asking->windows, &section, &why);
+    if (nt_ok(status)) {
+        status = mm_view_map(section, &options, &view, NULL, 0, &why);
+    }
+    if (nt_ok(status)) {
+        status = ldr_relocate(view, true, &plan, &why);
+    }
+    mm_view_unmap(view);
+    mm_section_unref(section);
+    if (nt_ok(status)) {
+        return 1;
+    }
+    if (why.rule) {
+        tell_move(asking, image, &why);
+        return 0;
+    }
+    pe_fail(err, status, "%s", why.text);
+    return -1;
+}
+
+static nt_status verify_one(struct asking *asking, struct pe_span bytes, uint64_t file_size,
+                            const char *name, bool *accepted, struct pe_error *err)
+{
+    struct pe_image image = pe_read(bytes, PE_LAYOUT_FILE);
+    uint8_t role = asking->how->role;
+    image.windows = asking->windows;
+    image.file_size = file_size;
+    if (!role) {
+        role = image.h.characteristics & IMAGE_FILE_DLL ? PE_ROLE_DLL : PE_ROLE_PROGRAM;
+    }
+    *accepted = false;
+    for (uint8_t stage = PE_STAGE_SECTION; stage <= PE_STAGE_LOADER; stage *= 2) {
+        if (pe_rules_each(&image, (struct pe_rule_query){stage, role}, tell, asking)) {
+            return STATUS_SUCCESS;
+        }
+        if (stage == PE_STAGE_SECTION) {
+            pe_directories_as_mapped(&image);
+        }
+    }
+    int moved = pe_must_move(&image) ? try_move(asking, &image, name, err) : 1;
+    *accepted = moved > 0;
+    return moved < 0 ? err->status : (nt_status)STATUS_SUCCESS;
+}
+
+static nt_status verify(struct pe_span bytes, uint64_t file_size, const char *name,
+                        const struct ldr_verification *how, uint8_t *accepted, struct pe_error *err)
+{
+    uint8_t versions = 0;
+    for (unsigned windows = PE_WINDOWS_XP; windows <= PE_WINDOWS_10; windows *= 2) {
+        struct asking asking = {how, (enum pe_windows)windows};
+        bool good = false;
+        if (!(how->windows & windows)) {
+            continue;
+        }
+        nt_status status = verify_one(&asking, bytes, file_size, name, &good, err);
+        if (!nt_ok(status)) {
+            return status;
+        }
+        versions |= (uint8_t)(good ? windows : 0);
+    }
+    *accepted = versions;
+    return STATUS_SUCCESS;
+}
+
+nt_status ldr_verify_memory(struct pe_span bytes, const char *name,
+                            const struct ldr_verification *how, uint8_t *accepted,
+                            struct pe_error *err)
+{
+    return verify(bytes, bytes.size, name, how, accepted, err);
+}
+
+/* A file that is no image at all is not read as a whole to find that out. */
+nt_status ldr_verify(int fd, const char *name, const struct ldr_verification *how,
+                     uint8_t *accepted, struct pe_error *err)
+{
+    uint8_t head[64];
+    ssize_t got = pread(fd, head, sizeof head, 0);
+    struct pe_span bytes = {head, got > 0 ? (uint64_t)got : 0};
+    uint16_t magic;
+    off_t size = lseek(fd, 0, SEEK_END);
+    if (got > 0 && size >= 0 && (!pe_u16(bytes, 0, &magic) || magic != 0x5a4d)) {
+        return verify(bytes, (uint64_t)size, name, how, accepted, err);
+    }
+    /* Of a file that only rule file.size refuses, headers and section table tell enough. */
+    nt_status status = size > (off_t)UINT32_MAX ? mm_file_map_headers(fd, name, &bytes, err)
+                                                : mm_file_map(fd, name, &bytes, err);
+    if (!nt_ok(status)) {
+        return status;
+    }
+    status = verify(bytes, bytes.size, name, how, accepted, err);
+    mm_file_unmap(bytes);
+    return status;
+}
+
+enum pe_windows ldr_windows(void)
+{
+    return mm_windows();
+}
