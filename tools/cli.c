@@ -16,10 +16,12 @@ struct parse {
     void *own;
 };
 
-enum { KEY_JSON = 0x100 };
+enum { KEY_JSON = 0x100, KEY_WINDOWS };
 
 static const struct argp_option common_options[] = {
     {"json", KEY_JSON, NULL, 0, "Print one JSON document instead of text", 1},
+    {"windows", KEY_WINDOWS, "VERSION", 0,
+     "By the rules of Windows xp, 7 or 10 (10; PELDR_WINDOWS does the same)", 1},
     {"directory", 'L', "DIR", 0, "Also search DIR for DLLs (PELDR_PATH does the same)", 1},
     {0}};
 
@@ -43,12 +45,33 @@ static void hand_on_directory(const char *directory)
     given = list;
 }
 
+const struct windows_version windows_versions[] = {{"xp", PELDR_WINDOWS_XP, "XP"},
+                                                   {"7", PELDR_WINDOWS_7, "7"},
+                                                   {"10", PELDR_WINDOWS_10, "10"},
+                                                   {0}};
+
+/* Programs that the image starts are to see the same version. */
+static void choose_windows(struct argp_state *state, struct cli *cli, const char *name)
+{
+    const struct windows_version *v = windows_versions;
+    while (v->name && strcasecmp(v->name, name) != 0)
+        v++;
+    if (!v->name)
+        argp_error(state, "--windows is xp, 7 or 10, not %s", name);
+    cli->windows = v->version;
+    peldr_set_windows(v->version);
+    setenv("PELDR_WINDOWS", v->name, 1);
+}
+
 static error_t parse_common(int key, char *arg, struct argp_state *state)
 {
     struct parse *parse = state->input;
     switch (key) {
     case KEY_JSON:
         parse->cli->json = true;
+        return 0;
+    case KEY_WINDOWS:
+        choose_windows(state, parse->cli, arg);
         return 0;
     case 'L':
         if (peldr_add_directory(arg) != 0)
@@ -76,7 +99,7 @@ static error_t parse_own(int key, char *arg, struct argp_state *state)
         state->child_inputs[0] = parse;
         return 0;
     case ARGP_KEY_ARG:
-        if (spec->max_args >= 0 && (int)state->arg_num >= spec->max_args)
+        if (spec->max_args > 0 && (int)state->arg_num >= spec->max_args)
             argp_error(state, "too many arguments: %s", arg);
         parse->cli->args[parse->cli->count++] = arg;
         if (spec->max_args < 0 && parse->cli->count == spec->min_args)

@@ -29,16 +29,25 @@ struct cli_spec {
     const struct argp_option *options; /* own options, or NULL */
     /* Handles an own option: 0, or ARGP_ERR_UNKNOWN. May be NULL. */
     error_t (*option)(int key, char *arg, struct argp_state *state, void *own);
-    int min_args, max_args; /* max_args < 0: the rest belongs to the image and is not parsed */
+    int min_args, max_args; /* max_args < 0: the rest belongs to the image and is not parsed; 0:
+                             * any number */
 };
 
 /* What the common options and the positional arguments became. */
 struct cli {
     bool json;
+    int windows; /* --windows, a version of peldr.h; 0 = not given */
     int count;
     char **args;
     char **original; /* the whole command line as it came; argp reorders and cuts its own */
 };
+
+struct windows_version {
+    const char *name; /* "xp"; NULL ends the list */
+    int version;      /* PELDR_WINDOWS_* */
+    const char *title;
+};
+extern const struct windows_version windows_versions[];
 
 /* Parses; does not return after a usage error (exit status 2) or --help. */
 void cli_parse(const struct cli_spec *spec, int argc, char **argv, struct cli *cli, void *own);

@@ -67,19 +67,24 @@ void cli_file_close(struct cli_file *file)
     file->bytes = (struct pe_span){0};
 }
 
-/* True when the file holds PE32 or PE32+ code for the other word size of x86. */
+/* True when the file holds PE32 or PE32+ code for the other word size of x86. The NT headers may
+ * stand anywhere in it. */
 static bool is_for_sibling(const char *path)
 {
     const uint16_t other = sizeof(void *) == 8 ? IMAGE_FILE_MACHINE_I386 : IMAGE_FILE_MACHINE_AMD64;
-    uint8_t head[0x10000];
-    struct pe_image image;
+    uint8_t head[0x40] = {0}, nt[6] = {0};
+    uint32_t lfanew = 0, signature = 0;
+    uint16_t machine = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
-    if (fd >= 0)
-        close(fd);
-    return n > 0 &&
-           nt_ok(pe_open((struct pe_span){head, (uint64_t)n}, PE_LAYOUT_FILE, &image, NULL)) &&
-           image.h.machine == other;
+    if (fd < 0)
+        return false;
+    bool read = pread(fd, head, sizeof head, 0) > 0 &&
+                pe_u32((struct pe_span){head, sizeof head}, 0x3c, &lfanew) &&
+                pread(fd, nt, sizeof nt, (off_t)lfanew) == (ssize_t)sizeof nt;
+    close(fd);
+    pe_u32((struct pe_span){nt, sizeof nt}, 0, &signature);
+    pe_u16((struct pe_span){nt, sizeof nt}, 4, &machine);
+    return read && signature == 0x4550 && machine == other;
 }
 
 void cli_hand_over(const char *path, const struct cli *cli)

@@ -8,6 +8,7 @@
 #define COMMANDS(X)                                                                         \
     X(run, "run an EXE as a process")                                                       \
     X(call, "call an export of a DLL with typed arguments")                                 \
+    X(verify, "would Windows load it, and if not by which rule")                            \
     X(map, "map an image and show regions, protections and the relocation outcome")         \
     X(inspect, "show what the file says")                                                   \
     X(imports, "list imports and delay imports")                                            \
