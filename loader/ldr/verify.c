@@ -7,7 +7,6 @@
  */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "loader/ldr/map.h"
 #include "pe/rules.h"
@@ -72,13 +71,12 @@ static int try_move(struct asking *asking, const struct pe_image *image, const c
     return -1;
 }
 
-static nt_status verify_one(struct asking *asking, struct pe_span bytes, uint64_t file_size,
-                            const char *name, bool *accepted, struct pe_error *err)
+static nt_status verify_one(struct asking *asking, struct pe_span bytes, const char *name,
+                            bool *accepted, struct pe_error *err)
 {
     struct pe_image image = pe_read(bytes, PE_LAYOUT_FILE);
     uint8_t role = asking->how->role;
     image.windows = asking->windows;
-    image.file_size = file_size;
     if (!role) {
         role = image.h.characteristics & IMAGE_FILE_DLL ? PE_ROLE_DLL : PE_ROLE_PROGRAM;
     }
@@ -96,8 +94,8 @@ static nt_status verify_one(struct asking *asking, struct pe_span bytes, uint64_
     return moved < 0 ? err->status : (nt_status)STATUS_SUCCESS;
 }
 
-static nt_status verify(struct pe_span bytes, uint64_t file_size, const char *name,
-                        const struct ldr_verification *how, uint8_t *accepted, struct pe_error *err)
+static nt_status verify(struct pe_span bytes, const char *name, const struct ldr_verification *how,
+                        uint8_t *accepted, struct pe_error *err)
 {
     uint8_t versions = 0;
     for (unsigned windows = PE_WINDOWS_XP; windows <= PE_WINDOWS_10; windows *= 2) {
@@ -106,7 +104,7 @@ static nt_status verify(struct pe_span bytes, uint64_t file_size, const char *na
         if (!(how->windows & windows)) {
             continue;
         }
-        nt_status status = verify_one(&asking, bytes, file_size, name, &good, err);
+        nt_status status = verify_one(&asking, bytes, name, &good, err);
         if (!nt_ok(status)) {
             return status;
         }
@@ -120,28 +118,39 @@ nt_status ldr_verify_memory(struct pe_span bytes, const char *name,
                             const struct ldr_verification *how, uint8_t *accepted,
                             struct pe_error *err)
 {
-    return verify(bytes, bytes.size, name, how, accepted, err);
+    return verify(bytes, name, how, accepted, err);
 }
 
-/* A file that is no image at all is not read as a whole to find that out. */
+/*
+ * Is anything asked that headers and section table do not tell? Load configuration and debug
+ * directory of programs, data directories that a PE section lies over, fixups.
+ */
+static bool needs_content(const struct pe_image *image, uint8_t role)
+{
+    uint64_t headers = image->h.optional_header_offset + image->h.size_of_optional_header;
+    bool program = role ? role != PE_ROLE_DLL : !(image->h.characteristics & IMAGE_FILE_DLL);
+    return program || pe_must_move(image) || headers > image->h.size_of_headers;
+}
+
+/* Most of a file is not read for a verdict; of one that only rule file.size refuses, not the rest
+ * either. */
 nt_status ldr_verify(int fd, const char *name, const struct ldr_verification *how,
                      uint8_t *accepted, struct pe_error *err)
 {
-    uint8_t head[64];
-    ssize_t got = pread(fd, head, sizeof head, 0);
-    struct pe_span bytes = {head, got > 0 ? (uint64_t)got : 0};
-    uint16_t magic;
-    off_t size = lseek(fd, 0, SEEK_END);
-    if (got > 0 && size >= 0 && (!pe_u16(bytes, 0, &magic) || magic != 0x5a4d)) {
-        return verify(bytes, (uint64_t)size, name, how, accepted, err);
-    }
-    /* Of a file that only rule file.size refuses, headers and section table tell enough. */
-    nt_status status = size > (off_t)UINT32_MAX ? mm_file_map_headers(fd, name, &bytes, err)
-                                                : mm_file_map(fd, name, &bytes, err);
+    struct pe_span bytes;
+    nt_status status = mm_file_map_headers(fd, name, &bytes, err);
     if (!nt_ok(status)) {
         return status;
     }
-    status = verify(bytes, bytes.size, name, how, accepted, err);
+    struct pe_image image = pe_read(bytes, PE_LAYOUT_FILE);
+    if (bytes.size <= UINT32_MAX && image.h.magic && needs_content(&image, how->role)) {
+        mm_file_unmap(bytes);
+        status = mm_file_map(fd, name, &bytes, err);
+        if (!nt_ok(status)) {
+            return status;
+        }
+    }
+    status = verify(bytes, name, how, accepted, err);
     mm_file_unmap(bytes);
     return status;
 }

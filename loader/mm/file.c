@@ -15,7 +15,7 @@
 /* Windows 10 takes no image of 4 GiB or more (rule file.size). */
 #define MAX_FILE_SIZE 0xFFFFFFFFull
 /* Holds the headers of nearly every image. */
-#define FIRST_READ 0x10000u
+#define FIRST_READ 0x1000u
 /* Signature, file header and the larger optional header. */
 #define NT_HEADERS_SIZE 264u
 
