@@ -8,14 +8,24 @@
 #include "loader/ke/os.h"
 
 #include "loader/ke/teb.h"
+#include "loader/mm/section.h"
 #include "pe/dirs.h"
 
 enum { VER_PLATFORM_WIN32_NT = 2 };
 
 const struct ke_os *ke_os(void)
 {
-    static const struct ke_os ten = {10, 0, 19045, 0};
-    return &ten;
+    static const struct ke_os xp = {KE_BY_WORD(5, 5), KE_BY_WORD(2, 1), KE_BY_WORD(3790, 2600),
+                                    KE_BY_WORD(0x200, 0x300)},
+                              seven = {6, 1, 7601, 0x100}, ten = {10, 0, 19045, 0};
+    switch (mm_windows()) {
+    case PE_WINDOWS_XP:
+        return &xp;
+    case PE_WINDOWS_7:
+        return &seven;
+    default:
+        return &ten;
+    }
 }
 
 /* "Service Pack 1", or nothing. Several threads would write the same. */

@@ -1,6 +1,8 @@
 /*
  * The Windows version that a process is told, and what its program's image changes of it.
- * The version is 10.0.19045 (22H2), to which the layouts of TEB and PEB belong.
+ *
+ * Which one: mm_windows(). For PE32 programs "XP" is 5.1 with service pack 3, for PE32+ its x64
+ * edition, 5.2 with service pack 2; "7" is 6.1 with service pack 1, "10" is 10.0.19045 (22H2).
  */
 #ifndef KE_OS_H
 #define KE_OS_H
