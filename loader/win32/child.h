@@ -42,6 +42,7 @@ enum {
     CHILD_SUSPENDED = 0x1,
     CHILD_NO_CTRL_C = 0x2,  /* Ctrl+C is ignored (CREATE_NEW_PROCESS_GROUP) */
     CHILD_STD_STREAM = 0x4, /* << i: standard handle i is over the host's stream i */
+    CHILD_WINDOWS_AT = 8,   /* the enum pe_windows that the child stands for begins at this bit */
 };
 
 /* An inherited handle: same value, same access. */

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "loader/mm/section.h"
 #include "loader/ob/process.h"
 #include "loader/win32/child.h"
 #include "loader/win32/file.h"
@@ -50,6 +51,7 @@ static nt_status take(struct child_letter *letter, struct pe_error *err)
     letter->record_fd = -1;
     if (!nt_ok(status))
         return status;
+    mm_set_windows((enum pe_windows)(letter->look.flags >> CHILD_WINDOWS_AT & PE_WINDOWS_ALL));
     for (uint32_t i = 0; i < letter->handle_count; i++)
         take_handle(&letter->handles[i]);
     win32_process_set_std_handles(standard_handle(&letter->look, 0),

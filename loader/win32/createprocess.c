@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "loader/ke/teb.h"
+#include "loader/mm/section.h"
 #include "loader/win32/child.h"
 #include "loader/win32/codepage.h"
 #include "loader/win32/errors.h"
@@ -284,6 +285,7 @@ static void compose_look(struct launch *launch)
                              s->dwXCountChars, s->dwYCountChars, s->dwFillAttribute, s->dwFlags,
                              s->wShowWindow};
     memcpy(launch->letter.look.look, look, sizeof(look));
+    launch->letter.look.flags |= (uint32_t)mm_windows() << CHILD_WINDOWS_AT;
     if (launch->how->flags & CREATE_SUSPENDED_PROCESS)
         launch->letter.look.flags |= CHILD_SUSPENDED;
     if (launch->how->flags & CREATE_NEW_PROCESS_GROUP)
