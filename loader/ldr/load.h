@@ -26,6 +26,7 @@ struct ldr_load {
     uint32_t edge_count, edge_capacity;
     struct ldr_report report;
     uint32_t depth;
+    uint32_t forward_work; /* what following forwarders has cost so far (symbol.c) */
 };
 
 /* Ends a load: keeps (true) or undoes (false) it, and frees what the record holds. */

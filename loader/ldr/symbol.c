@@ -17,6 +17,15 @@
 #define MAX_FORWARDS  64u
 #define SHOWN_OF_NAME 200
 
+/*
+ * What one load may spend on forwarders: a small file may ask for millions that go round in
+ * circles, are long, or lead to a DLL that is searched for each time. In bytes of forwarders, with
+ * what a step and a failed search cost beside them; enough for 400000 steps.
+ */
+#define FORWARD_BUDGET 0x8000000u
+#define FORWARD_COST   256u
+#define MISSING_COST   0x10000u
+
 /* "foo" or "#12", for messages. */
 static const char *want_text(const struct ldr_want *want, char *buffer, size_t size)
 {
@@ -49,6 +58,14 @@ static bool look_up(const struct ldr_module *module, const struct ldr_want *want
                           : pe_export_unnamed(&exports, want->ordinal - exports.ordinal_base, out);
 }
 
+/* False when the load has nothing left for it. */
+static bool spend(struct ldr_load *load, uint32_t cost)
+{
+    bool enough = cost <= FORWARD_BUDGET - load->forward_work;
+    load->forward_work = enough ? load->forward_work + cost : FORWARD_BUDGET;
+    return enough;
+}
+
 /* One step along a forwarder: the module and the name it leads to. */
 static nt_status follow(struct ldr_load *load, struct ldr_module **module, struct ldr_want *want,
                         struct pe_str forwarder, struct pe_error *err)
@@ -57,6 +74,9 @@ static nt_status follow(struct ldr_load *load, struct ldr_module **module, struc
     uint16_t ordinal;
     if (!load) {
         return not_found(*module, want, "is mapped only and cannot follow the forwarder", err);
+    }
+    if (!spend(load, FORWARD_COST + forwarder.len)) {
+        return not_found(*module, want, "forwards too often to be followed to", err);
     }
     if (!pe_forwarder_split(forwarder, &target, &name, &ordinal) ||
         target.len > PE_MAX_MODULENAME) {
@@ -68,6 +88,9 @@ static nt_status follow(struct ldr_load *load, struct ldr_module **module, struc
     }
     nt_status status = ldr_load_dependency(load, *module, target_name, module, err);
     free(target_name);
+    if (!nt_ok(status)) {
+        spend(load, MISSING_COST);
+    }
     *want = (struct ldr_want){name, ordinal, LDR_NO_HINT};
     return status;
 }

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/graphimage.h"
+#include "tests/unit/shared_tables.h"
 
 #define WORD ((uint32_t)sizeof(void *))
 
@@ -35,39 +35,13 @@ static void must_be_refused(const char *file, nt_status expected)
     assert_string_equal(graph_take_log(), "");
 }
 
-/*
- * `descriptors` descriptors that name `dll` and share one table of `entries` imports of `name`
- * each; the lookup table is apart from the IAT so that snapping does not change it.
- */
+/* `descriptors` descriptors that name `dll` and share one table of `entries` imports of `name`. */
 static void write_shared_tables(const char *file, const char *dll, uint32_t descriptors,
                                 uint32_t entries, const char *name)
 {
     struct graph_spec spec = {.file = file, .exports = {{.name = "mine"}}};
     struct pebuild *b = graph_builder(&spec, NULL);
-    struct pebuild_buffer buf = pebuild_buffer(b);
-    uint32_t dll_rva = pebuild_str(&buf, dll);
-    pebuild_align(&buf, 2);
-    uint32_t hint = pebuild_u16(&buf, 0);
-    pebuild_str(&buf, name);
-    pebuild_align(&buf, WORD);
-    uintptr_t *thunks = calloc(entries + 1, sizeof(*thunks));
-    assert_non_null(thunks);
-    for (uint32_t i = 0; i < entries; i++)
-        thunks[i] = hint;
-    uint32_t lookup = pebuild_bytes(&buf, thunks, (entries + 1) * WORD);
-    free(thunks);
-    uint32_t iat = pebuild_ptr(&buf, 1); /* an empty address table would be skipped */
-    pebuild_zeroes(&buf, entries * WORD);
-    uint32_t directory = pebuild_here(&buf);
-    for (uint32_t i = 0; i < descriptors; i++) {
-        pebuild_u32(&buf, lookup);
-        pebuild_zeroes(&buf, 8);
-        pebuild_u32(&buf, dll_rva);
-        pebuild_u32(&buf, iat);
-    }
-    pebuild_zeroes(&buf, 20);
-    pebuild_directory(b, IMAGE_DIRECTORY_ENTRY_IMPORT, directory, descriptors * 20);
-    pebuild_buffer_section(&buf, ".idata", PEBUILD_DATA);
+    shared_tables_add(b, &(struct shared_tables){dll, name, descriptors, entries});
     assert_true(pebuild_finish_file(b, tempdir_path(file)));
 }
 
