@@ -1,6 +1,6 @@
 /*
  * Modules loaded as data: flat bytes, of which only the two signatures must be right (behaviours,
- * DLL loading).
+ * DLL loading: 61 bytes will do, and nearly all header fields are ignored).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -24,18 +24,73 @@ static nt_status copy_bytes(struct ldr_module *module, const struct ldr_source *
     return status;
 }
 
+/* The last page of a view goes on with zeroes: a file may end inside a number. */
+static uint32_t read_padded(struct pe_span bytes, uint64_t offset)
+{
+    uint8_t buffer[4] = {0};
+    uint32_t value = 0;
+    pe_copy_some(bytes, offset, buffer, sizeof buffer);
+    pe_u32((struct pe_span){buffer, sizeof buffer}, 0, &value);
+    return value;
+}
+
 static nt_status check_signatures(struct pe_span bytes, const char *name, struct pe_error *err)
 {
-    uint16_t mz = 0;
-    uint32_t e_lfanew = 0, pe = 0;
-    if (!pe_u16(bytes, 0, &mz) || mz != 0x5a4d) {
+    if ((read_padded(bytes, 0) & 0xffff) != 0x5a4d) {
         return pe_fail(err, STATUS_INVALID_IMAGE_NOT_MZ, "%s does not begin with MZ", name);
     }
-    if (!pe_u32(bytes, 0x3c, &e_lfanew) || !pe_u32(bytes, e_lfanew, &pe) || pe != 0x4550) {
+    if (read_padded(bytes, read_padded(bytes, 0x3c)) != 0x4550) {
         return pe_fail(err, STATUS_INVALID_IMAGE_FORMAT, "%s has no PE signature", name);
     }
     return STATUS_SUCCESS;
 }
+
+/* ---- resources in them ---- */
+
+static bool is_file_offset(const struct pe_section *s)
+{
+    return s->virtual_address == s->pointer_to_raw_data;
+}
+
+/*
+ * Whoever looks for resources in flat bytes goes through the section table and SizeOfHeaders alone:
+ * SectionAlignment and SizeOfImage may say anything. Where they are wrong they are made to cover
+ * what the table says, so that the rest of the reader takes the bytes for an image's file.
+ */
+static void disregard_layout(struct pe_image *image)
+{
+    struct pe_section s;
+    bool flat = pe_is_flat(image);
+    for (uint32_t i = 0; flat && pe_section_at(image, i, &s); i++) {
+        flat = is_file_offset(&s);
+    }
+    if (!flat && pe_is_flat(image)) {
+        image->h.section_alignment = PE_PAGE_SIZE;
+    }
+    uint64_t end = image->h.size_of_headers;
+    for (uint32_t i = 0; pe_section_at(image, i, &s); i++) {
+        uint64_t section_end = (uint64_t)s.virtual_address + s.mapped_size;
+        end = section_end > end ? section_end : end;
+    }
+    const uint64_t most = UINT32_MAX & ~(PE_PAGE_SIZE - 1);
+    uint32_t size = (uint32_t)(end < most ? end : most);
+    if (pe_mapped_size(image) < size) {
+        image->h.size_of_image = size;
+    }
+}
+
+/* Without headers that can be read there are no resources, which is no reason to refuse. */
+static void open_image(struct ldr_module *module, struct pe_span bytes)
+{
+    struct pe_image image;
+    if (nt_ok(pe_open(bytes, PE_LAYOUT_FILE, &image, NULL)) &&
+        (module->data_image = malloc(sizeof image))) {
+        disregard_layout(&image);
+        *module->data_image = image;
+    }
+}
+
+/* ---- loading ---- */
 
 /* Puts the flat bytes into the record. */
 static nt_status take_bytes(struct ldr_module *module, const struct ldr_source *source,
@@ -83,7 +138,6 @@ nt_status ldr_map_data(struct ldr_source *source, bool exclusive, struct ldr_mod
 {
     struct ldr_module *module = NULL;
     struct pe_span bytes = {0};
-    struct pe_image image;
     bool builtin = source->builtin != NULL;
     nt_status status =
         ldr_module_create(LDR_KIND_DATA, source->name, source->path, builtin, &module, err);
@@ -93,13 +147,8 @@ nt_status ldr_map_data(struct ldr_source *source, bool exclusive, struct ldr_mod
     if (nt_ok(status)) {
         status = check_signatures(bytes, source->name, err);
     }
-    if (nt_ok(status) && nt_ok(pe_open(bytes, PE_LAYOUT_FILE, &image, NULL))) {
-        module->data_image = malloc(sizeof image);
-        if (module->data_image) {
-            *module->data_image = image;
-        }
-    }
     if (nt_ok(status)) {
+        open_image(module, bytes);
         status = keep_file(module, source, exclusive, err);
     }
     if (!nt_ok(status)) {
