@@ -251,13 +251,20 @@ uint64_t ldr_module_entry_point(const struct ldr_module *module)
     if (h->address_of_entry_point == 0 && dll) {
         return 0;
     }
-    return mm_view_base(module->view) + h->address_of_entry_point;
+    /* Of PE32 the sum has 32 bits: the entry point may lie below the image. */
+    uint64_t entry = mm_view_base(module->view) + h->address_of_entry_point;
+    return h->pe32_plus ? entry : (uint32_t)entry;
 }
 
+/*
+ * An entry point that lies outside of its DLL: Windows calls whatever is there, or not (behaviours,
+ * DLL loading: never confirmed, but such DLLs load). Here it is called when it is another module's.
+ */
 uint64_t ldr_module_callable_entry(const struct ldr_module *module)
 {
     const struct pe_headers *h = &mm_view_image(module->view)->h;
+    uint64_t entry = ldr_module_entry_point(module);
     bool dll = h->characteristics & IMAGE_FILE_DLL;
     bool inside = h->address_of_entry_point < mm_view_size(module->view);
-    return dll && inside ? ldr_module_entry_point(module) : 0;
+    return dll && (inside || ldr_find_by_address(entry)) ? entry : 0;
 }
