@@ -84,7 +84,10 @@ bool pe_resource_enter(const struct pe_resource_dir *dir, const struct pe_resour
                        struct pe_resource_dir *out);
 bool pe_resource_data_of(const struct pe_resource_dir *dir, const struct pe_resource_entry *entry,
                          struct pe_resource_data *out);
-/* Finds an entry by id, or by name (UTF-16, compared in upper case) when `name` is not NULL. */
+/*
+ * Finds an entry by id, or by name (UTF-16) when `name` is not NULL: it is converted to upper case,
+ * as names are stored.
+ */
 bool pe_resource_find(const struct pe_resource_dir *dir, const uint16_t *name, uint32_t name_len,
                       uint16_t id, struct pe_resource_entry *out);
 

@@ -94,8 +94,7 @@ bool pe_resource_data_of(const struct pe_resource_dir *dir, const struct pe_reso
     return true;
 }
 
-/* Simple upper-casing of the letters that resource names are made of; others compare as they are.
- */
+/* Simple upper-casing of the letters that resource names are made of; others stay as they are. */
 static uint16_t upper(uint16_t c)
 {
     static const struct {
@@ -110,6 +109,7 @@ static uint16_t upper(uint16_t c)
     return c;
 }
 
+/* Names are stored in upper case: only what is looked for is converted. */
 static bool same_name(const struct pe_image *image, const struct pe_resource_entry *e,
                       const uint16_t *name, uint32_t name_len)
 {
@@ -117,7 +117,7 @@ static bool same_name(const struct pe_image *image, const struct pe_resource_ent
     if (e->name_len != name_len)
         return false;
     for (uint32_t i = 0; i < name_len; i++)
-        if (!pe_rva_u16(image, e->name_rva + i * 2, &c) || upper(c) != upper(name[i]))
+        if (!pe_rva_u16(image, e->name_rva + i * 2, &c) || c != upper(name[i]))
             return false;
     return true;
 }
