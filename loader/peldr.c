@@ -6,9 +6,7 @@
 #include <string.h>
 
 #include "loader/ke/ke.h"
-#include "loader/ldr/gate.h"
 #include "loader/ldr/ldr.h"
-#include "loader/ob/process.h"
 #include "loader/peldr_api.h"
 
 #define SEARCH_FLAGS                                                                     \
@@ -134,33 +132,6 @@ int peldr_attach_thread(void)
     return peldr_result(peldr_enter(&err));
 }
 
-/* Where a program's entry point returns to: programs find kernel32 by that address. */
-static uintptr_t return_address(void)
-{
-    struct ldr_module *kernel32 = ldr_find("kernel32.dll");
-    uint64_t address;
-    bool found = kernel32 && ldr_module_is_builtin(kernel32) &&
-                 nt_ok(ldr_symbol(kernel32, "BaseThreadInitThunk", 0, &address, NULL));
-    return found ? (uintptr_t)address : (uintptr_t)ldr_gate_return;
-}
-
-/* The entry point of a program, under the gate: it may come back with any register destroyed. */
-static uint32_t WINAPI_DEF start_program(void *exe)
-{
-    uint64_t entry = ldr_module_entry_point(exe);
-    /* RtlUserThreadStart hands the PEB to a program's entry point. */
-    return (uint32_t)ldr_gate_call_from(return_address(), (uintptr_t)entry, (uintptr_t)ke_peb(), 0,
-                                        0);
-}
-
-uint32_t peldr_run_program(peldr_module *exe)
-{
-    uint32_t value = ke_run(start_program, exe);
-    ldr_process_detach();
-    ob_process_set_exit_code(value);
-    return value;
-}
-
 int peldr_run(peldr_module *exe, int argc, char *const *argv)
 {
     struct pe_error *err;
@@ -172,7 +143,7 @@ int peldr_run(peldr_module *exe, int argc, char *const *argv)
         status = ke_process_set_image(ldr_module_base(exe), ldr_module_path(exe), argc, argv, err);
     }
     if (nt_ok(status)) {
-        status = ldr_start(exe, err);
+        status = peldr_start_program(exe, err);
     }
     if (peldr_result(status) != 0) {
         return -1;

@@ -13,7 +13,9 @@ struct pe_error *peldr_begin(void);
 nt_status peldr_enter(struct pe_error **err);
 /* Other processes can open this one and look at it from now on, if that is possible at all. */
 void peldr_answer_others(void);
-/* Runs a program that has been started (ldr_start) to its end: its exit code. */
+/* Initialises a program's modules (ldr_start) with the context of its initial thread at hand. */
+nt_status peldr_start_program(peldr_module *exe, struct pe_error *err);
+/* Runs a program that has been started to its end: its exit code. */
 uint32_t peldr_run_program(peldr_module *exe);
 /* 0 or -1; makes sure that a failure has a sentence. */
 int peldr_result(nt_status status);

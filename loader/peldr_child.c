@@ -63,7 +63,7 @@ static nt_status start(const char *path, peldr_module **out, struct pe_error *er
     nt_status status = ldr_load(&options, out, err);
     if (nt_ok(status)) {
         ke_process_show_image(ldr_module_base(*out));
-        status = ldr_start(*out, err);
+        status = peldr_start_program(*out, err);
     }
     return status;
 }

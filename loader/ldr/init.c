@@ -21,9 +21,13 @@ enum {
     DLL_THREAD_DETACH,
 };
 
-/* Windows passes the initial thread's CONTEXT to static DLLs: not NULL is what counts, but some
- * protectors read it. */
-static _Alignas(16) unsigned char startup_context[0x4d0];
+/* What static DLLs get as lpReserved: not NULL is what counts to most, but some change it. */
+static _Alignas(16) unsigned char startup_context[LDR_STARTUP_CONTEXT_SIZE];
+
+void *ldr_startup_context(void)
+{
+    return startup_context;
+}
 
 /* What came of an entry point that was called with DLL_PROCESS_ATTACH. */
 enum outcome { ATTACHED, REFUSED, RAISED };

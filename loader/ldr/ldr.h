@@ -72,6 +72,12 @@ nt_status ldr_verify_memory(struct pe_span bytes, const char *name,
  * point is called: a program's modules want the command line, which the load does not know.
  */
 nt_status ldr_start(struct ldr_module *program, struct pe_error *err);
+/*
+ * The initial thread's CONTEXT, which static DLLs are handed as lpReserved and may change
+ * (behaviours, DLL loading). Who starts a program fills it before ldr_start() and goes by it after.
+ */
+void *ldr_startup_context(void);
+#define LDR_STARTUP_CONTEXT_SIZE 0x4d0u /* x86-64's, the larger one */
 /* Mirrors FreeLibrary: one reference down, unload in reverse order at zero. */
 nt_status ldr_unload(struct ldr_module *module, struct pe_error *err);
 void ldr_module_addref(struct ldr_module *module);
