@@ -30,7 +30,7 @@ static struct small_dll {
     /* The same function, under the name that API sets give its host. */
     {"SHCORE.dll", TABLE(shell32), NULL, NULL, {0}},
     {"SHELL32.dll", TABLE(shell32), NAMES(shell32), {0}},
-    {"USER32.dll", TABLE(user32), NAMES(user32), {0}},
+    {"USER32.dll", TABLES(user32, user32_icon), NAMES(user32), {0}},
     {"VERSION.dll", TABLE(version), NAMES(version), {0}},
     {"WS2_32.dll", TABLE(ws2_32), NAMES(ws2_32), {0}},
 #undef TABLE

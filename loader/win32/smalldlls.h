@@ -16,6 +16,7 @@
     X(registry)               \
     X(shell32)                \
     X(user32)                 \
+    X(user32_icon)            \
     X(version)                \
     X(ws2_32)
 
