@@ -281,6 +281,9 @@ static void resource_names(void **state)
     assert_int_equal(e.id, 0);
     assert_false(pe_resource_find(&root, same, 3, 0, &e));
     assert_false(pe_resource_find(&root, other, 4, 0, &e));
+    f.bytes[0x400 + 106] = 't'; /* stored in lower case: nobody asks for that */
+    assert_false(pe_resource_find(&root, same, 4, 0, &e));
+    f.bytes[0x400 + 106] = 'T';
     pebuild_put32(f.bytes, 0x400 + 16, 0xffffffff); /* a name outside the image */
     assert_false(pe_resource_find(&root, same, 4, 0, &e));
     assert_false(pe_resource_entry_at(&root, 0, &e));
