@@ -58,6 +58,8 @@ struct odd_row {
      */
     const char *refused[3];
     bool alone;
+    /* Why the rule cannot be broken alone: the row is its image all the same. */
+    const char *not_alone;
     /* What is mapped where it is accepted; NULL = not looked at. "RVA SIZE PROTECTION; ..." in hex,
      * ascending, neighbours of equal protection as one; free space is left out. PROTECTION: NA R RW
      * WC E ER ERW EWC. "base 10000" in front: where it must lie. */
@@ -86,16 +88,20 @@ extern const char odd_area[]; /* "sections" */
 /*
  * Starts a program (or DLL: PEBUILD_DLL; the word size is the test's own): ".idata" with msvcrt's
  * printf and kernel32's ExitProcess, then code at RVA 0x2000. The entry point is where the code
- * begins. A DLL's code should end with odd_return(odd, 1).
+ * begins. A DLL's code should end with odd_return(odd, 1). The preferred base is 0x400000, a DLL's
+ * 0x10000000, in both word sizes.
  */
 void odd_program(struct odd *odd, unsigned flags);
 /* The same with more imports: `imports[0]` must be msvcrt.dll and begin with "printf", `imports[1]`
  * kernel32.dll with "ExitProcess". */
 void odd_program_with(struct odd *odd, unsigned flags, struct pebuild_import *imports,
                       uint32_t count);
+/* The empty builder alone, to change what decides where PE sections go (alignments, SizeOfHeaders,
+ * e_lfanew) before odd_program(), which then goes on with it. */
+void odd_begin(struct odd *odd, unsigned flags);
 /* Code that was written so far becomes ".text" (execute, read). Returns the section's index. */
 uint32_t odd_text(struct odd *odd);
-/* b becomes bytes (odd_text() first, when code is left). */
+/* b becomes bytes (odd_text() first, when code is left). Done for rows that do not. */
 void odd_finish(struct odd *odd);
 /* A file made by hand: `size` zero bytes in odd->bytes. */
 void odd_bytes(struct odd *odd, uint64_t size);
@@ -116,8 +122,9 @@ void odd_dll(struct odd *odd, const char *name, void (*build)(struct odd *odd));
 void odd_print(struct odd *odd, const char *text); /* printf("%s\n", text) in effect */
 void odd_exit(struct odd *odd, uint8_t code);      /* ExitProcess(code) */
 void odd_return(struct odd *odd, uint32_t value);  /* returns from the entry point or DllMain */
+/* Arguments (up to 12) are constants, the convention is any; the result is in eax/rax. */
 void odd_call_import(struct odd *odd, uint32_t iat_rva, uint32_t argument_count,
-                     const uint32_t *arguments); /* arguments are constants; result in eax/rax */
+                     const uint32_t *arguments);
 /* The address of `rva` goes to eax/rax; a value is stored at `rva`; ... */
 void odd_address(struct odd *odd, uint32_t rva);
 void odd_store32(struct odd *odd, uint32_t rva, uint32_t value);
@@ -130,6 +137,21 @@ uint32_t odd_here(const struct odd *odd);                         /* RVA of the 
 void odd_code_begin(struct odd_code *code, uint32_t rva, uint32_t printf_iat, uint32_t exit_iat);
 void odd_code_print(struct odd_code *code, const char *text);
 void odd_code_exit(struct odd_code *code, uint8_t exit_code);
+/* On i386 `popped` bytes of arguments leave the stack: 12 for a TLS callback or DllMain. */
+void odd_code_return(struct odd_code *code, uint32_t value, uint16_t popped);
+void odd_code_call(struct odd_code *code, uint32_t iat_rva, uint32_t argument_count,
+                   const uint32_t *constants);
+void odd_code_address(struct odd_code *code, uint32_t rva);
+void odd_code_store32(struct odd_code *code, uint32_t rva, uint32_t value);
+void odd_code_print_if32(struct odd_code *code, uint32_t rva, uint32_t value, const char *yes,
+                         const char *no);
+void odd_code_emit(struct odd_code *code, const void *bytes, uint32_t size);
 void odd_code_free(struct odd_code *code);
+
+/* ---- for the runner -------------------------------------------------------------------------- */
+
+/* Builds into odd->bytes, which the caller frees. */
+void odd_build(struct odd *odd, void (*build)(struct odd *odd));
+bool odd_write(const struct odd *odd, const char *path);
 
 #endif
