@@ -22,6 +22,7 @@ void odd_begin(struct odd *odd, unsigned flags)
     bool wide = sizeof(void *) == 8;
     odd->b = pebuild_new(flags | (wide ? PEBUILD_PE32_PLUS : 0));
     odd->b->h.image_base = flags & PEBUILD_DLL ? DLL_BASE : PROGRAM_BASE;
+    odd->b->h.major_subsystem_version = 4; /* every version takes it */
 }
 
 void odd_program_with(struct odd *odd, unsigned flags, struct pebuild_import *imports,

@@ -51,7 +51,8 @@ struct odd_row {
     const char *shows; /* ids of behaviours.tsv, separated by blanks; "" = none (a rule's image) */
     unsigned formats;  /* ODD_32, ODD_64 */
     void (*build)(struct odd *odd);
-    bool dll; /* judged and mapped as a DLL; not run */
+    bool dll;           /* judged and mapped as a DLL; not run */
+    uint64_t file_size; /* the file ends there, with a hole behind the bytes; 0 = as they are */
     /*
      * The rule by which XP, 7 and 10 refuse it: its id; NULL = accepted. With `alone`, no other
      * rule of that version is broken.

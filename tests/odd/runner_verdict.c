@@ -1,9 +1,12 @@
 /*
  * Odd images, the runner: what the rules say of an image.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "loader/ldr/ldr.h"
 #include "tests/odd/runner.h"
 
 struct verdict {
@@ -19,29 +22,56 @@ static bool note(void *user, const struct pe_rule *rule, const struct pe_finding
     if (verdict->count++ == 0)
         snprintf(verdict->first, sizeof(verdict->first), "%s", rule->id);
     snprintf(verdict->all + length, sizeof(verdict->all) - length, "%s%s (%s)", length ? ", " : "",
-             rule->id, found ? found->text : "");
+             rule->id, found->text);
     return true;
 }
 
-static void judge(const struct odd_case *c, struct verdict *verdict)
+static void note_of_version(void *user, enum pe_windows windows, const struct pe_rule *rule,
+                            const struct pe_finding *found)
 {
-    struct pe_image image;
+    note(user, rule, found);
+}
+
+static uint8_t role_of(const struct odd_case *c)
+{
+    return c->row->dll ? PE_ROLE_DLL : PE_ROLE_PROGRAM;
+}
+
+static void judge(struct odd_case *c, struct verdict *verdict)
+{
     struct pe_error err = {0};
-    struct pe_rule_query query = {PE_STAGE_SECTION | PE_STAGE_LOADER,
-                                  c->row->dll ? PE_ROLE_DLL : PE_ROLE_PROGRAM};
+    uint8_t accepted = 0;
+    struct ldr_verification how = {.windows = (uint8_t)c->windows,
+                                   .role = role_of(c),
+                                   .visit = note_of_version,
+                                   .user = verdict};
+    int fd = open(c->path, O_RDONLY | O_CLOEXEC);
+    nt_status status = ldr_verify(fd, c->path, &how, &accepted, &err);
+    close(fd);
+    if (!nt_ok(status))
+        odd_complain(c, "there is no verdict: %s", err.text);
+    else if ((accepted == c->windows) != (verdict->count == 0))
+        odd_complain(c, "accepted is 0x%x, with %u broken rules", accepted, verdict->count);
+}
+
+/* A verdict ends with the stage that refuses; alone is what breaks no rule of a later one either.
+ */
+static void check_alone(struct odd_case *c)
+{
+    struct verdict verdict = {0};
     struct pe_span file = {c->odd.bytes, c->odd.size};
-    if (!nt_ok(pe_open(file, PE_LAYOUT_FILE, &image, &err))) {
-        snprintf(verdict->first, sizeof(verdict->first), "%s", err.rule ? err.rule : "unreadable");
-        snprintf(verdict->all, sizeof(verdict->all), "%s", err.text);
-        verdict->count = 1;
-        return;
-    }
+    struct pe_image image;
+    if (!nt_ok(pe_open(file, PE_LAYOUT_FILE, &image, NULL)))
+        return; /* there is nothing to ask the other rules about */
     image.windows = c->windows;
-    if (!c->row->dll)
-        query.stages |= PE_STAGE_PROCESS;
-    if (pe_must_move(&image))
-        query.stages |= PE_STAGE_MOVE;
-    pe_rules_each(&image, query, note, verdict);
+    if (c->row->file_size)
+        image.file_size = c->row->file_size;
+    pe_rules_each(&image, (struct pe_rule_query){PE_STAGE_SECTION, role_of(c)}, note, &verdict);
+    pe_directories_as_mapped(&image);
+    uint8_t later = PE_STAGE_PROCESS | PE_STAGE_LOADER;
+    pe_rules_each(&image, (struct pe_rule_query){later, role_of(c)}, note, &verdict);
+    if (verdict.count > 1 || (verdict.count == 1 && strcmp(verdict.first, c->refused) != 0))
+        odd_complain(c, "not %s alone: %s", c->refused, verdict.all);
 }
 
 void odd_check_verdict(struct odd_case *c)
@@ -53,6 +83,6 @@ void odd_check_verdict(struct odd_case *c)
                      verdict.count ? verdict.all : "accepted");
     else if (!c->refused && verdict.count)
         odd_complain(c, "refused: %s", verdict.all);
-    else if (c->refused && c->row->alone && verdict.count != 1)
-        odd_complain(c, "not %s alone: %s", c->refused, verdict.all);
+    else if (c->refused && c->row->alone)
+        check_alone(c);
 }

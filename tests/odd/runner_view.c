@@ -138,8 +138,8 @@ void odd_check_view(struct odd_case *c)
     const char *bytes = c->windows == PE_WINDOWS_XP && row->bytes_xp ? row->bytes_xp : row->bytes;
     if (!row->map && !bytes)
         return;
-    nt_status status =
-        mm_section_create_image_from_memory(c->odd.bytes, c->odd.size, row->name, &section, &err);
+    nt_status status = mm_section_create_image_from_memory(c->odd.bytes, c->odd.size, row->name,
+                                                           c->windows, &section, &err);
     if (nt_ok(status))
         status = mm_view_map(section, &options, &view, NULL, 0, &err);
     if (!nt_ok(status))

@@ -58,7 +58,8 @@ static void case_begin(struct odd_case *c, const struct odd_row *row)
     tempdir_mkdir(row->name);
     c->odd.dir = c->dir;
     odd_build(&c->odd, row->build);
-    if (!odd_write(&c->odd, c->path))
+    if (!odd_write(&c->odd, c->path) ||
+        (row->file_size && truncate(c->path, (off_t)row->file_size) != 0))
         abort();
 }
 
