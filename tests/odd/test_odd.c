@@ -97,7 +97,7 @@ static void run_row(void **state)
     c.complaints = NULL;
     case_end(&c);
     if (complaints)
-        print_error("%s\n", complaints);
+        fprintf(stderr, "%s\n", complaints);
     bool failed = complaints != NULL;
     free(complaints);
     if (failed)
