@@ -1,6 +1,7 @@
 /* peldr inspect: what the file says. Nothing is mapped and nothing is trusted. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "pe/dirs.h"
 #include "pe/rules.h"
@@ -174,12 +175,17 @@ static json_t *resource_root_json(const struct pe_image *image)
     return pe_resource_root(image, &root) ? resources_json(&root, 1, &budget) : json_null();
 }
 
+/* Whether its section object would be made; `peldr verify` asks everything. */
 static json_t *verdict_json(const struct pe_image *image)
 {
     struct pe_error err = {0};
     json_t *o = json_object();
     nt_status status =
         pe_rules_check(image, (struct pe_rule_query){PE_STAGE_SECTION, PE_ROLE_ANY}, &err);
+    const struct windows_version *version = windows_versions;
+    while (version->version != (int)image->windows)
+        version++;
+    doc_set(o, "version", json_string(version->name));
     doc_set(o, "accepted", json_boolean(nt_ok(status)));
     doc_set(o, "status", json_string(nt_status_name(status)));
     doc_set(o, "rule", doc_text(err.rule));
@@ -293,19 +299,27 @@ static void print_resources(const json_t *entries, int depth)
     }
 }
 
+/* "Windows XP would refuse it: refused by rule ..." */
+static void print_verdict(const json_t *windows)
+{
+    bool accepted = json_is_true(json_object_get(windows, "accepted"));
+    const struct windows_version *version = windows_versions;
+    while (strcmp(version->name, doc_get(windows, "version")) != 0)
+        version++;
+    if (accepted)
+        printf("Windows %s would map it\n", version->title);
+    else
+        printf("%sWindows %s would refuse it%s: %s\n", cli_red(), version->title, cli_plain(),
+               doc_get(windows, "text"));
+}
+
 static void inspect_print(json_t *doc)
 {
-    const json_t *windows = json_object_get(doc, "windows"),
-                 *sum = json_object_get(doc, "checksum");
-    bool accepted = json_is_true(json_object_get(windows, "accepted"));
+    const json_t *sum = json_object_get(doc, "checksum");
 
     printf("%s%s%s: %s image for %s\n", cli_bold(), doc_get(doc, "file"), cli_plain(),
            doc_get(json_object_get(doc, "headers"), "magic"), doc_get(doc, "machine"));
-    if (accepted)
-        printf("Windows 10 would map it\n");
-    else
-        printf("%sWindows 10 would refuse it%s: %s\n", cli_red(), cli_plain(),
-               doc_get(windows, "text"));
+    print_verdict(json_object_get(doc, "windows"));
     print_object("Headers", json_object_get(doc, "headers"));
     print_sections(json_object_get(doc, "sections"));
     print_directories(json_object_get(doc, "directories"));

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "loader/peldr.h"
 #include "tools/cli.h"
 
 /* Read, not mapped: a file that shrinks while we look at it must not kill us. */
@@ -54,8 +55,10 @@ bool cli_file_open(const char *path, struct cli_file *out)
     *out = (struct cli_file){.path = path};
     if (!read_file(path, &out->bytes))
         return false;
-    if (nt_ok(pe_open(out->bytes, PE_LAYOUT_FILE, &out->image, &err)))
+    if (nt_ok(pe_open(out->bytes, PE_LAYOUT_FILE, &out->image, &err))) {
+        out->image.windows = (enum pe_windows)peldr_windows();
         return true;
+    }
     cli_fail("%s: %s: %s", path, nt_status_name(err.status), err.text);
     cli_file_close(out);
     return false;
