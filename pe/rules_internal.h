@@ -94,6 +94,7 @@ PE_RULE_FUNCTION(debug_low_alignment);
 PE_RULE_FUNCTION(cert_inside);
 PE_RULE_FUNCTION(headers_probe);
 PE_RULE_FUNCTION(loadcfg_modern);
+PE_RULE_FUNCTION(loadcfg_guard_table);
 #undef PE_RULE_FUNCTION
 
 #endif

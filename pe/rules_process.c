@@ -197,6 +197,33 @@ RULE(loadcfg_modern)
                      config.security_cookie);
 }
 
+/* Behaviours, DLL loading (a hypothesis). GuardFlags say in their top bits how much longer than an
+ * RVA an entry is. What reaches out of the image is not read. */
+RULE(loadcfg_guard_table)
+{
+    struct pe_load_config config;
+    struct pe_span table;
+    uint32_t rva, before = 0, at = 0;
+    if (!pe_load_config_get(image, &config) ||
+        !pe_va_to_rva(image, config.guard_cf_function_table, &rva))
+        return true;
+    uint64_t stride = 4 + (config.guard_flags >> 28), offset = stride, count = UINT32_MAX / stride;
+    if (count > config.guard_cf_function_count)
+        count = config.guard_cf_function_count;
+    bool readable =
+        pe_rva_span(image, rva, (uint32_t)(count * stride), &table) && pe_u32(table, 0, &before);
+    for (uint64_t i = 1; readable && i < count; i++, offset += stride) {
+        readable = pe_u32(table, offset, &at);
+        if (readable && at == before)
+            return pe_broken(
+                found, pe_directory_place(image, IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG, false),
+                "entry %" PRIu64 " of the table of guarded functions is 0x%x, as the one before it",
+                i, at);
+        before = at;
+    }
+    return true;
+}
+
 /* IMAGE_DEBUG_DIRECTORY: 28 bytes, SizeOfData at 16, PointerToRawData at 24. */
 RULE(debug_low_alignment)
 {
