@@ -141,8 +141,11 @@ const struct pe_rule pe_rules[] = {
                 "a program for Windows 6.3 or later has a load configuration of 0x48 bytes with a "
                 "security cookie inside the image",
                 loadcfg_modern),
-    LOADER_RULE("loadcfg.guard_table", W10, ANY, BOTH,
-                "the table of guarded functions names none twice in a row", loadcfg_guard_table),
+    LOADER_RULE(
+        "loadcfg.guard_table", W10, ANY, BOTH,
+        "the table of guarded functions of an image for Windows 6.3 or later names none twice "
+        "in a row",
+        loadcfg_guard_table),
     LOADER_RULE("debug.low_alignment", ALL, ANY, PROG,
                 "with SectionAlignment below a page, debug data lies in the file",
                 debug_low_alignment),

@@ -12,7 +12,8 @@
 
 #define LOAD_CONFIG_MIN    0x40u
 #define LOAD_CONFIG_MODERN 0x48u
-#define COOKIE_UNUSED      0x800u /* IMAGE_GUARD_SECURITY_COOKIE_UNUSED */
+#define COOKIE_UNUSED      0x800u   /* IMAGE_GUARD_SECURITY_COOKIE_UNUSED */
+#define MODERN             0x60003u /* the subsystem's version from which more is asked */
 #define LOW_END            0x70000000u
 
 static uint64_t image_end(const struct pe_image *image)
@@ -181,7 +182,7 @@ RULE(loadcfg_modern)
     const struct pe_directory *dir = &image->h.directory[IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG];
     struct pe_place place = pe_directory_place(image, IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG, false);
     struct pe_load_config config;
-    if (subsystem_version(image) < 0x60003)
+    if (subsystem_version(image) < MODERN)
         return true;
     if (dir->rva == 0 || (uint64_t)dir->rva + dir->size > image_end(image) ||
         !pe_load_config_get(image, &config))
@@ -197,14 +198,17 @@ RULE(loadcfg_modern)
                      config.security_cookie);
 }
 
-/* Behaviours, DLL loading (a hypothesis). GuardFlags say in their top bits how much longer than an
- * RVA an entry is. What reaches out of the image is not read. */
+/*
+ * Behaviours, DLL loading and Exceptions (hypotheses): the table counts from subsystem version 6.3
+ * on, whether or not the image says that it is guarded. GuardFlags say in their top bits how much
+ * longer than an RVA an entry is. What reaches out of the image is not read.
+ */
 RULE(loadcfg_guard_table)
 {
     struct pe_load_config config;
     struct pe_span table;
     uint32_t rva, before = 0, at = 0;
-    if (!pe_load_config_get(image, &config) ||
+    if (subsystem_version(image) < MODERN || !pe_load_config_get(image, &config) ||
         !pe_va_to_rva(image, config.guard_cf_function_table, &rva))
         return true;
     uint64_t stride = 4 + (config.guard_flags >> 28), offset = stride, count = UINT32_MAX / stride;
