@@ -7,6 +7,7 @@
 #include "pe/rules_internal.h"
 
 #define NT_HEADERS_32   0xf8u  /* sizeof(IMAGE_NT_HEADERS32) */
+#define NT_HEADERS_XP   0x5du  /* through the first byte of Subsystem */
 #define NT_HEADERS_64   0x108u /* sizeof(IMAGE_NT_HEADERS64) */
 #define MAX_PE32_SIZE   0x77000000u
 #define MAX_SECTIONS_XP 96u
@@ -86,12 +87,17 @@ RULE(dos_magic)
                                                  "the first two bytes are 0x%x", magic);
 }
 
-/* 64-bit Windows 7 reads as much as PE32+ has, also of a PE32 image (behaviours, Headers: W7-64).
+/*
+ * 64-bit Windows 7 reads as much as PE32+ has, also of a PE32 image (behaviours, Headers: W7-64).
+ * To XP 97 bytes are a DLL, which end inside Subsystem (behaviours, DLL loading: XP).
  */
 static uint64_t nt_headers_end(const struct pe_image *image)
 {
     bool wide = image->h.pe32_plus || image->windows == PE_WINDOWS_7;
-    return (uint64_t)image->h.e_lfanew + (wide ? NT_HEADERS_64 : NT_HEADERS_32);
+    bool xp = !wide && image->windows == PE_WINDOWS_XP;
+    return (uint64_t)image->h.e_lfanew + (wide ? NT_HEADERS_64
+                                          : xp ? NT_HEADERS_XP
+                                               : NT_HEADERS_32);
 }
 
 RULE(lfanew_range)
