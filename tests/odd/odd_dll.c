@@ -620,6 +620,12 @@ static void tiny97(struct odd *odd)
     optional[68] = IMAGE_SUBSYSTEM_WINDOWS_CUI;
 }
 
+static void tiny96(struct odd *odd)
+{
+    tiny97(odd);
+    odd_resize(odd, 96);
+}
+
 static void load_97(struct odd *odd)
 {
     struct odd_calls c;
@@ -742,11 +748,13 @@ static void data_is_the_file(struct odd *odd)
 
 /* ---- guard tables ---------------------------------------------------------------------------- */
 
-/* A load configuration with a table of two guarded functions. */
+/* A load configuration with a table of two guarded functions, which counts from version 6.3 on. */
 static void guarded(struct odd *odd, uint32_t second)
 {
     bool wide = sizeof(void *) == 8;
     odd_program(odd, PEBUILD_DLL);
+    odd->b->h.major_subsystem_version = 6;
+    odd->b->h.minor_subsystem_version = 3;
     odd_return(odd, 1);
     odd_text(odd);
     struct pebuild_buffer buffer = pebuild_buffer(odd->b);
@@ -918,6 +926,12 @@ const struct odd_row odd_rows[] = {
      .dll = true,
      .refused = {NULL, "dos.lfanew.range", "dos.lfanew.range"},
      .map = "0 1000 EWC"},
+    {.name = "tiny-96",
+     .shows = "dll-23",
+     .formats = ODD_32,
+     .build = tiny96,
+     .dll = true,
+     .refused = {"dos.lfanew.range", "dos.lfanew.range", "dos.lfanew.range"}},
     {.name = "load-97",
      .shows = "dll-23",
      .formats = ODD_32,
