@@ -3,15 +3,14 @@
  * (facts 3.4).
  *
  * Descriptors are read one after the other while earlier address tables have been written already:
- * tables may overlay the descriptors that are being walked (behaviours, Imports). Bound addresses
- * are a cache that is ignored; delay imports are the image's own business.
+ * tables may overlay the descriptors that are being walked (behaviours, Imports). Bound tables stay
+ * as they are (bound.c); delay imports are the image's own business.
  */
+#include "loader/ldr/snap.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "loader/ldr/load.h"
-#include "pe/imports.h"
 
 /*
  * Work that one module may ask for: descriptors may share their tables and a table may be the whole
@@ -23,26 +22,33 @@
 #define MISSING_COST  0x10000u
 #define SHOWN_OF_NAME 200
 
-static bool spend(uint32_t *budget, uint32_t cost)
+static bool spend(struct ldr_snapping *snap, uint32_t cost)
 {
-    bool enough = cost <= *budget;
-    *budget -= enough ? cost : *budget;
+    bool enough = cost <= snap->budget;
+    snap->budget -= enough ? cost : snap->budget;
     return enough;
 }
 
-/* Ends the walk: quietly when something is missing already, so that this is told. */
-static nt_status never_ends(const struct ldr_load *load, const struct ldr_module *module,
-                            struct pe_error *err)
+bool ldr_snap_spend(struct ldr_snapping *snap, uint32_t length)
 {
-    return load->report.count ? STATUS_SUCCESS
-                              : pe_fail(err, STATUS_INVALID_IMAGE_FORMAT,
-                                        "%s: its import tables never end", module->name);
+    return spend(snap, IMPORT_COST + length);
 }
 
-static void report_missing(struct ldr_load *load, const struct ldr_module *module, const char *dll,
+/* Ends the walk: quietly when something is missing already, so that this is told. */
+nt_status ldr_snap_never_ends(const struct ldr_snapping *snap, struct pe_error *err)
+{
+    return snap->load->report.count
+               ? STATUS_SUCCESS
+               : pe_fail(err, STATUS_INVALID_IMAGE_FORMAT, "%s: its import tables never end",
+                         snap->module->name);
+}
+
+static void report_missing(struct ldr_snapping *snap, struct pe_str dll,
                            const struct pe_import *import, bool forwarded,
                            const struct pe_error *why)
 {
+    const char *importer = snap->module->name;
+    int length = (int)dll.len;
     char name[SHOWN_OF_NAME + 1];
     if (import->by_ordinal) {
         snprintf(name, sizeof name, "#%u", import->ordinal);
@@ -50,10 +56,11 @@ static void report_missing(struct ldr_load *load, const struct ldr_module *modul
         snprintf(name, sizeof name, "%.*s", (int)import->name.len, import->name.ptr);
     }
     if (forwarded) {
-        ldr_report_add(&load->report, why->status, "%s -> %s!%s (%s)", module->name, dll, name,
-                       why->text);
+        ldr_report_add(&snap->load->report, why->status, "%s -> %.*s!%s (%s)", importer, length,
+                       dll.ptr, name, why->text);
     } else {
-        ldr_report_add(&load->report, why->status, "%s -> %s!%s", module->name, dll, name);
+        ldr_report_add(&snap->load->report, why->status, "%s -> %.*s!%s", importer, length, dll.ptr,
+                       name);
     }
 }
 
@@ -76,16 +83,16 @@ static nt_status write_thunk(struct ldr_module *module, uint32_t rva, uint64_t a
     return status;
 }
 
-/* Fills the address table of one descriptor from `exporter`. */
-static nt_status snap_table(struct ldr_load *load, struct ldr_module *module,
-                            struct ldr_module *exporter, const char *dll, struct pe_import_iter it,
-                            uint32_t *budget, struct pe_error *err)
+nt_status ldr_snap_table(struct ldr_snapping *snap, struct ldr_module *exporter,
+                         const struct pe_import_module *descriptor, struct pe_error *err)
 {
+    struct pe_import_iter it;
     struct pe_import import;
     int more;
+    pe_imports(mm_view_image(snap->module->view), descriptor, &it);
     while ((more = pe_import_next(&it, &import)) > 0) {
-        if (!spend(budget, IMPORT_COST + import.name.len)) {
-            return never_ends(load, module, err);
+        if (!ldr_snap_spend(snap, import.name.len)) {
+            return ldr_snap_never_ends(snap, err);
         }
         struct ldr_want want = {import.name, import.ordinal, import.hint};
         if (import.by_ordinal) {
@@ -94,77 +101,81 @@ static nt_status snap_table(struct ldr_load *load, struct ldr_module *module,
         struct pe_error missing = {0};
         bool forwarded;
         uint64_t address;
-        nt_status status = ldr_bind(load, exporter, want, &address, &forwarded, &missing);
+        nt_status status = ldr_bind(snap->load, exporter, want, &address, &forwarded, &missing);
         if (!nt_ok(status)) {
-            report_missing(load, module, dll, &import, forwarded, &missing);
-        } else if (!nt_ok(status = write_thunk(module, import.thunk_rva, address, err))) {
+            report_missing(snap, descriptor->name, &import, forwarded, &missing);
+        } else if (!nt_ok(status = write_thunk(snap->module, import.thunk_rva, address, err))) {
             return status;
         }
     }
     return more == 0 ? STATUS_SUCCESS
-                     : pe_fail(err, it.status, "%s: the imports from %s cannot be read",
-                               module->name, dll);
+                     : pe_fail(err, it.status, "%s: the imports from %.*s cannot be read",
+                               snap->module->name, (int)descriptor->name.len, descriptor->name.ptr);
 }
 
-/* Loads the DLL that a descriptor names; a failure is reported and the walk goes on. */
-static struct ldr_module *load_exporter(struct ldr_load *load, struct ldr_module *module,
-                                        const char *dll)
+nt_status ldr_snap_exporter(struct ldr_snapping *snap, struct pe_str name, struct ldr_module **out,
+                            struct pe_error *err)
 {
+    struct ldr_load *load = snap->load;
     struct pe_error why = {0};
-    struct ldr_module *exporter = NULL;
-    nt_status status = ldr_load_dependency(load, module, dll, &exporter, &why);
-    if (nt_ok(status)) {
-        return exporter;
+    char *dll = strndup(name.ptr, name.len);
+    *out = NULL;
+    if (!dll) {
+        return pe_fail(err, STATUS_NO_MEMORY, "%s: not enough memory", snap->module->name);
     }
-    /* Several importers may miss one DLL: the directories are told once. */
-    const char *text = strstr(load->report.text, why.text) ? "see above" : why.text;
-    ldr_report_add(&load->report, status, "%s -> %s (%s)", module->name, dll, text);
-    return NULL;
+    nt_status status = ldr_load_dependency(load, snap->module, dll, out, &why);
+    if (!nt_ok(status)) {
+        /* Several importers may miss one DLL: the directories are told once. */
+        const char *text = strstr(load->report.text, why.text) ? "see above" : why.text;
+        ldr_report_add(&load->report, status, "%s -> %s (%s)", snap->module->name, dll, text);
+    }
+    free(dll);
+    return *out || spend(snap, MISSING_COST) ? STATUS_SUCCESS : ldr_snap_never_ends(snap, err);
 }
 
-static nt_status snap_descriptor(struct ldr_load *load, struct ldr_module *module,
-                                 const struct pe_import_module *descriptor, uint32_t *budget,
-                                 struct pe_error *err)
+static nt_status snap_descriptor(struct ldr_snapping *snap,
+                                 const struct pe_import_module *descriptor, struct pe_error *err)
 {
-    struct pe_import_iter it;
+    struct ldr_module *exporter;
     if (descriptor->empty) {
         return STATUS_SUCCESS; /* its DLL is not loaded, whatever its name */
     }
-    pe_imports(mm_view_image(module->view), descriptor, &it);
-    char *dll = strndup(descriptor->name.ptr, descriptor->name.len);
-    if (!dll) {
-        return pe_fail(err, STATUS_NO_MEMORY, "%s: not enough memory", module->name);
+    nt_status status = ldr_snap_exporter(snap, descriptor->name, &exporter, err);
+    if (!nt_ok(status) || !exporter || ldr_is_bound(snap, descriptor, exporter)) {
+        return status;
     }
-    nt_status status = STATUS_SUCCESS;
-    struct ldr_module *exporter = load_exporter(load, module, dll);
-    if (exporter) {
-        status = snap_table(load, module, exporter, dll, it, budget, err);
-    } else if (!spend(budget, MISSING_COST)) {
-        status = never_ends(load, module, err);
-    }
-    free(dll);
-    return status;
+    return ldr_snap_table(snap, exporter, descriptor, err);
 }
 
-nt_status ldr_snap(struct ldr_load *load, struct ldr_module *module, struct pe_error *err)
+static nt_status snap_all(struct ldr_snapping *snap, struct pe_import_module_iter *it,
+                          struct pe_error *err)
 {
-    struct pe_import_module_iter it;
     struct pe_import_module descriptor;
-    uint32_t budget = IMPORT_BUDGET;
-    if (!pe_import_modules(mm_view_image(module->view), &it)) {
-        return STATUS_SUCCESS;
-    }
     int more;
-    while ((more = pe_import_module_next(&it, &descriptor)) > 0) {
-        if (!spend(&budget, IMPORT_COST + descriptor.name.len)) {
-            return never_ends(load, module, err);
+    while ((more = pe_import_module_next(it, &descriptor)) > 0) {
+        if (!ldr_snap_spend(snap, descriptor.name.len)) {
+            return ldr_snap_never_ends(snap, err);
         }
-        nt_status status = snap_descriptor(load, module, &descriptor, &budget, err);
+        nt_status status = snap_descriptor(snap, &descriptor, err);
         if (!nt_ok(status)) {
             return status;
         }
     }
-    return more == 0
-               ? STATUS_SUCCESS
-               : pe_fail(err, it.status, "%s: its import directory cannot be read", module->name);
+    return more == 0 ? STATUS_SUCCESS
+                     : pe_fail(err, it->status, "%s: its import directory cannot be read",
+                               snap->module->name);
+}
+
+nt_status ldr_snap(struct ldr_load *load, struct ldr_module *module, struct pe_error *err)
+{
+    const struct pe_image *image = mm_view_image(module->view);
+    struct ldr_snapping snap = {load, module, IMPORT_BUDGET};
+    struct pe_import_module_iter imports;
+    struct pe_bound_import_iter bound;
+    if (!pe_import_modules(image, &imports)) {
+        return STATUS_SUCCESS;
+    }
+    return image->windows == PE_WINDOWS_XP && pe_bound_imports(image, &bound)
+               ? ldr_snap_bound_xp(&snap, &bound, err)
+               : snap_all(&snap, &imports, err);
 }
