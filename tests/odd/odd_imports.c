@@ -210,7 +210,7 @@ static void terminator_in_zero_fill(struct odd *odd)
 /* The last bytes of the PE section before: lookup table and time stamp of the first descriptor. */
 static void first_in_zero_fill(struct odd *odd)
 {
-    uint32_t putchar_iat = idata_table(IAT);
+    const uint32_t putchar_iat = idata_table(IAT);
     odd_program(odd, PEBUILD_EXE);
     idata_say(odd, putchar_iat, 'A');
     odd_print(odd, " and a begin in zero fill");
@@ -559,20 +559,21 @@ static void missing_ordinal(struct odd *odd)
     missing(odd, "msvcrt.dll", idata_ordinal(0xfffe), "putchar");
 }
 
-/* Descriptors up to the end of the image. */
+/* Descriptors up to the end of the image, of which nothing is wanted. */
 static void endless_list(struct odd *odd)
 {
+    const uint32_t zeroes = 0x1f00; /* in the zero fill of .idata */
     struct idata *i = say_one(odd, " despite all");
-    idata_descriptor(i, 2, 0, NULL, 0);
-    for (uint32_t at = idata_field(2, 0); at <= IDATA + IDATA_SIZE - 4; at += 4)
-        idata_put32(i, at, IDATA + IDATA_SIZE - 64);
-    for (uint32_t at = IDATA + IDATA_SIZE - 64; at < IDATA + IDATA_SIZE; at += 4)
-        idata_put32(i, at, 0);
-    idata_put32(i, IDATA + IDATA_SIZE - 64, 0x706f6e6d);
+    for (uint32_t index = 2; idata_field(index, 4) < IDATA + IDATA_SIZE; index++) {
+        idata_put32(i, idata_field(index, 3), zeroes);
+        idata_put32(i, idata_field(index, 4), zeroes);
+    }
+    for (uint32_t at = IDATA + IDATA_SIZE - IDATA_SIZE % 20; at < IDATA + IDATA_SIZE; at += 4)
+        idata_put32(i, at, zeroes);
     idata_finish(i);
 }
 
-/* The file ends in the middle of a name's thunk: nothing but the end of the image ends it. */
+/* Nothing but the end of the image ends the name table. */
 static void endless_table(struct odd *odd)
 {
     struct idata *i = say_one(odd, " despite all");
