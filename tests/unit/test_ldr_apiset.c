@@ -42,6 +42,17 @@ static void test_lookup(void **state)
     }
 }
 
+/* Windows XP: files that the runtime's installer brings, and nothing else. */
+static void test_windows_xp(void **state)
+{
+    mm_set_windows(PE_WINDOWS_XP);
+    assert_null(ldr_apiset_host("api-ms-win-core-file-l1-1-0.dll"));
+    assert_string_equal(ldr_apiset_host("api-ms-win-crt-runtime-l1-1-0.dll"), "ucrtbase.dll");
+    mm_set_windows(PE_WINDOWS_7);
+    assert_string_equal(ldr_apiset_host("api-ms-win-core-file-l1-1-0.dll"), "kernelbase.dll");
+    mm_set_windows(PE_WINDOWS_10);
+}
+
 static void test_long_name(void **state)
 {
     char name[70000];
@@ -67,6 +78,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lookup),
+        cmocka_unit_test(test_windows_xp),
         cmocka_unit_test(test_long_name),
         cmocka_unit_test(test_table),
     };
