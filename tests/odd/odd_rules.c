@@ -191,8 +191,9 @@ static void sections_196(struct odd *odd)
 }
 
 /*
- * The table lies behind the file's end, which the file's first page with its 0x400 bytes does not
- * reach; no PE section can be read, and SizeOfImage holds the headers' page alone.
+ * The table lies behind the file's end, which is in the same page; no PE section can be read, and
+ * SizeOfImage holds the headers' page alone. On 10 opt.headers_total asks for the table as well,
+ * see table_at_end().
  */
 static void table_outside(struct odd *odd)
 {
@@ -424,7 +425,9 @@ const struct odd_row odd_rows[] = {
      .build = table_outside,
      .formats = ODD_BOTH,
      .dll = true,
-     .refused = {"sections.table.file", "sections.table.file", "opt.headers_total"}},
+     .refused = {"sections.table.file", "sections.table.file", "opt.headers_total"},
+     .alone = true,
+     .alone_on = PE_WINDOWS_XP | PE_WINDOWS_7},
     {.name = "table-at-end",
      .build = table_at_end,
      .formats = ODD_BOTH,

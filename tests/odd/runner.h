@@ -28,6 +28,8 @@ void odd_check_view(struct odd_case *c);
 /* What the command says, and what the program prints. */
 void odd_check_run(struct odd_case *c);
 
+/* True where the row says that this version refuses it by one rule alone. */
+bool odd_is_alone(const struct odd_row *row, enum pe_windows windows);
 /* True where the row says that this version runs it. */
 bool odd_is_run(const struct odd_case *c);
 

@@ -74,6 +74,11 @@ static void check_alone(struct odd_case *c)
         odd_complain(c, "not %s alone: %s", c->refused, verdict.all);
 }
 
+bool odd_is_alone(const struct odd_row *row, enum pe_windows windows)
+{
+    return row->alone && (!row->alone_on || row->alone_on & windows);
+}
+
 void odd_check_verdict(struct odd_case *c)
 {
     struct verdict verdict = {0};
@@ -83,6 +88,6 @@ void odd_check_verdict(struct odd_case *c)
                      verdict.count ? verdict.all : "accepted");
     else if (!c->refused && verdict.count)
         odd_complain(c, "refused: %s", verdict.all);
-    else if (c->refused && c->row->alone)
+    else if (c->refused && odd_is_alone(c->row, c->windows))
         check_alone(c);
 }

@@ -129,22 +129,29 @@ static int run_rows(int argc, char **argv)
     return failed || count == 0;
 }
 
-/* row, area, name, word size, dll or program, who refuses it by what, alone?, run?, shows */
+/* area, name, word size, dll or program, who refuses it by what, alone?, run?, shows */
+static void list_row(const struct odd_row *row)
+{
+    bool accepted = !row->refused[0] || !row->refused[1] || !row->refused[2];
+    bool runs = row->output || row->error || (row->dll && accepted);
+    printf("%s\t%s\t%d\t%s\t", odd_area, row->name, own_format == ODD_64 ? 64 : 32,
+           row->dll ? "dll" : "program");
+    for (int i = 0; i < VERSION_COUNT; i++)
+        printf("%s%s", i ? "," : "", row->refused[i] ? row->refused[i] : "-");
+    putchar('\t');
+    for (int i = 0; i < VERSION_COUNT; i++)
+        printf("%s%s", i ? "," : "",
+               odd_is_alone(row, versions[i].windows) ? "alone"
+               : row->not_alone                       ? "not_alone"
+                                                      : "-");
+    printf("\t%s\t%s\n", runs ? "run" : "-", row->shows ? row->shows : "");
+}
+
 static int list_rows(void)
 {
-    for (const struct odd_row *row = odd_rows; row->name; row++) {
-        if (!(row->formats & own_format))
-            continue;
-        printf("%s\t%s\t%d\t%s\t", odd_area, row->name, own_format == ODD_64 ? 64 : 32,
-               row->dll ? "dll" : "program");
-        for (int i = 0; i < VERSION_COUNT; i++)
-            printf("%s%s", i ? "," : "", row->refused[i] ? row->refused[i] : "-");
-        printf("\t%s\t%s\t%s\n",
-               row->alone       ? "alone"
-               : row->not_alone ? "not_alone"
-                                : "-",
-               row->output || row->error ? "run" : "-", row->shows ? row->shows : "");
-    }
+    for (const struct odd_row *row = odd_rows; row->name; row++)
+        if (row->formats & own_format)
+            list_row(row);
     return 0;
 }
 
