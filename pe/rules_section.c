@@ -167,6 +167,9 @@ RULE(nt_executable)
 
 RULE(opt_magic)
 {
+    /* A Machine of 0 is nt.not_empty's to refuse where both are broken. */
+    if (image->h.machine == 0 && image->h.size_of_optional_header == 0)
+        return true;
     bool known = image->h.magic == 0x10b || image->h.magic == 0x20b;
     if (known && pe_machine_has_pointer_size(image->h.machine, pe_pointer_size(image)))
         return true;
@@ -330,7 +333,8 @@ RULE(sections_fit)
 {
     uint64_t end = headers_end(image), image_size = pe_mapped_size(image);
     struct pe_section s;
-    if (pe_is_flat(image))
+    /* Headers that leave nothing at all are opt.headers_pages's to refuse. */
+    if (pe_is_flat(image) || end > image_size)
         return true;
     for (uint32_t i = 0; pe_section_at(image, i, &s); i++)
         end += pe_round_up(pe_section_size(&s), unit(image));

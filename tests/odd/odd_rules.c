@@ -15,7 +15,6 @@ SPOIL_BYTES(lfanew_far, pebuild_put32(odd->bytes, 0x3c, 0x100000))
 SPOIL_BYTES(lfanew_wraps, pebuild_put32(odd->bytes, 0x3c, 0xffffff80))
 SPOIL(lfanew_unaligned, b->h.e_lfanew = 0x82)
 SPOIL_BYTES(not_pe, odd->bytes[odd_nt(odd)] = 'X')
-SPOIL(empty, b->h.machine = 0; b->h.size_of_optional_header = 0)
 SPOIL(not_executable, b->h.characteristics &= (uint16_t)~IMAGE_FILE_EXECUTABLE_IMAGE)
 SPOIL(other_word_size,
       b->h.machine = b->h.pe32_plus ? IMAGE_FILE_MACHINE_I386 : IMAGE_FILE_MACHINE_AMD64)
@@ -73,6 +72,26 @@ static void headers_late_in_page(struct odd *odd)
     headers_late(odd);
     odd_finish(odd);
     odd_resize(odd, 0x3000);
+}
+
+/*
+ * No Machine and no optional header. Its fields are where they always are, and the first 40 bytes
+ * of them are the section table as well: SizeOfInitializedData is the VirtualSize of the one PE
+ * section, AddressOfEntryPoint its SizeOfRawData, FileAlignment its Characteristics.
+ */
+static void empty(struct odd *odd)
+{
+    struct pebuild *b = start(odd);
+    b->h.machine = 0;
+    b->h.number_of_sections = 1;
+    b->h.size_of_initialized_data = b->h.size_of_uninitialized_data = 0x1000;
+    b->h.address_of_entry_point = 0x1000;
+    b->h.base_of_code = 0x400;
+    b->h.size_of_image = 0x2000;
+    pebuild_directory(b, IMAGE_DIRECTORY_ENTRY_IMPORT, 0, 0);
+    odd_finish(odd);
+    odd_resize(odd, 0x2000);
+    pebuild_put16(odd->bytes, odd_nt(odd) + 20, 0);
 }
 
 SPOIL(file_alignment_0, b->h.file_alignment = 0)
@@ -334,11 +353,7 @@ const struct odd_row odd_rows[] = {
      .formats = ODD_BOTH,
      BY_ALL("dos.lfanew.aligned")},
     {.name = "not-pe", .build = not_pe, .formats = ODD_BOTH, BY_ALL("nt.signature")},
-    {.name = "empty",
-     .build = empty,
-     .formats = ODD_BOTH,
-     .refused = {"nt.not_empty", "nt.not_empty", "nt.not_empty"},
-     .not_alone = "a Machine of 0 is also none that opt.magic knows"},
+    {.name = "empty", .build = empty, .formats = ODD_BOTH, BY_ALL("nt.not_empty")},
     {.name = "not-executable",
      .build = not_executable,
      .formats = ODD_BOTH,
@@ -402,8 +417,7 @@ const struct odd_row odd_rows[] = {
     {.name = "headers-pages",
      .build = headers_pages,
      .formats = ODD_BOTH,
-     .refused = {"opt.headers_pages", "opt.headers_pages", "opt.headers_pages"},
-     .not_alone = "sections.fit asks the same of the headers and the PE sections together"},
+     BY_ALL("opt.headers_pages")},
     {.name = "sections-96", .build = sections_96, .formats = ODD_BOTH, RUNS},
     {.name = "sections-97",
      .build = sections_97,
