@@ -26,19 +26,28 @@ static bool matches(const struct ldr_module *exporter, uint32_t time_date_stamp)
            exporter->relocation.delta == 0;
 }
 
-/* A module that the exporter forwards to. One that is missing makes the table out of date, no more:
- * whether it is needed is found out when the exports are looked up. */
+/* A module that the exporter forwards to. One that does not exist makes the table out of date, no
+ * more: whether it is needed is found out when the exports are looked up. */
 static bool reference_matches(struct ldr_snapping *snap, const struct pe_bound_import *reference)
 {
     char name[PE_MAX_MODULENAME + 1];
+    struct pe_error why = {0};
     struct ldr_module *module;
     if (!ldr_snap_spend(snap, reference->name.len) || reference->name.len >= sizeof(name)) {
         return false;
     }
     memcpy(name, reference->name.ptr, reference->name.len);
     name[reference->name.len] = '\0';
-    return nt_ok(ldr_load_dependency(snap->load, snap->module, name, &module, NULL)) &&
-           matches(module, reference->time_date_stamp);
+    nt_status status = ldr_load_dependency(snap->load, snap->module, name, &module, &why);
+    if (nt_ok(status)) {
+        return matches(module, reference->time_date_stamp);
+    }
+    ldr_snap_spend(snap, LDR_MISSING_COST);
+    if (status != (nt_status)STATUS_DLL_NOT_FOUND) { /* it is there, half loaded */
+        ldr_report_add(&snap->load->report, status, "%s -> %s (%s)", snap->module->name, name,
+                       why.text);
+    }
+    return false;
 }
 
 /* Steps over the references of the entry that was read last, as far as they can be read. */

@@ -19,7 +19,6 @@
  */
 #define IMPORT_BUDGET 0x2000000u
 #define IMPORT_COST   64u
-#define MISSING_COST  0x10000u
 #define SHOWN_OF_NAME 200
 
 static bool spend(struct ldr_snapping *snap, uint32_t cost)
@@ -130,7 +129,7 @@ nt_status ldr_snap_exporter(struct ldr_snapping *snap, struct pe_str name, struc
         ldr_report_add(&load->report, status, "%s -> %s (%s)", snap->module->name, dll, text);
     }
     free(dll);
-    return *out || spend(snap, MISSING_COST) ? STATUS_SUCCESS : ldr_snap_never_ends(snap, err);
+    return *out || spend(snap, LDR_MISSING_COST) ? STATUS_SUCCESS : ldr_snap_never_ends(snap, err);
 }
 
 static nt_status snap_descriptor(struct ldr_snapping *snap,

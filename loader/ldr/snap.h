@@ -13,6 +13,9 @@ struct ldr_snapping {
     uint32_t budget;           /* work that is left to it (snap.c) */
 };
 
+/* What a search for a module that does not exist costs (snap.c), in bytes of names. */
+#define LDR_MISSING_COST 0x10000u
+
 /* Takes what an entry with a name of `length` bytes costs; false when nothing is left. */
 bool ldr_snap_spend(struct ldr_snapping *snap, uint32_t length);
 /* What to return then. */

@@ -193,6 +193,46 @@ static void forwarded_differs(struct odd *odd)
     forwards_to(odd, OTHER_STAMP + 1);
 }
 
+/* What the DLL is said to forward to does not exist. */
+static void reference_is_absent(struct odd *odd)
+{
+    const struct entry entries[] = {{"bound.dll", STAMP, 1}, {"absent.dll", 1, 0}};
+    odd_dll(odd, "bound.dll", dll);
+    struct idata *i = call_bound(odd, "bound.dll", "f", DLL_BASE + BOUND);
+    bound_directory(i, entries, 2);
+    idata_finish(i);
+}
+
+/* As many references as there can be, each to a DLL that does not exist: the first decides. Names
+ * are near the begin of the directory, so they are made of its entries: "bound.dll" of the first
+ * two references. */
+static void references_are_absent(struct odd *odd)
+{
+    enum { COUNT = 0xffff, BOUND_DLL = 8, L = 16 };
+    odd_dll(odd, "bound.dll", dll);
+    idata_finish(call_bound(odd, "bound.dll", "f", DLL_BASE + BOUND));
+    struct pebuild_buffer buf = pebuild_buffer(odd->b);
+    pebuild_u32(&buf, STAMP);
+    pebuild_u32(&buf, BOUND_DLL | (uint32_t)COUNT << 16);
+    pebuild_bytes(&buf, "bound.dl", 8);
+    for (uint32_t n = 1; n < COUNT; n++) {
+        pebuild_u32(&buf, n == 1 ? 'l' : 1);
+        pebuild_u32(&buf, L);
+    }
+    pebuild_directory(odd->b, IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT, buf.rva, buf.size);
+    pebuild_buffer_section(&buf, "bound", PEBUILD_RDATA);
+}
+
+static void directory_of_rubbish(struct odd *odd)
+{
+    odd_dll(odd, "bound.dll", dll);
+    struct idata *i = call_bound(odd, "bound.dll", "f", DLL_BASE + BOUND);
+    for (uint32_t at = 0; at < 64; at += 4)
+        idata_put32(i, IDATA_EXTRA + at, 0xffffffff);
+    pebuild_directory(odd->b, IMAGE_DIRECTORY_ENTRY_BOUND_IMPORT, IDATA_EXTRA, 0x7fffffff);
+    idata_finish(i);
+}
+
 /* The descriptor names one DLL, the directory another, in which the address lies. */
 static void another_dll(struct odd *odd)
 {
@@ -312,6 +352,29 @@ const struct odd_row odd_rows[] = {
      .build = forwarded_differs,
      .formats = ODD_BOTH,
      .output = "snapped"},
+    {.name = "bound-reference-absent",
+     .shows = "",
+     .build = reference_is_absent,
+     .formats = ODD_BOTH,
+     .output = "snapped"},
+    {.name = "bound-references-absent",
+     .shows = "",
+     .build = references_are_absent,
+     .formats = ODD_BOTH,
+     .output = "snapped",
+     .run_on = LATER},
+    {.name = "bound-directory-of-rubbish",
+     .shows = "",
+     .build = directory_of_rubbish,
+     .formats = ODD_BOTH,
+     .output = "snapped",
+     .run_on = LATER},
+    {.name = "bound-directory-of-rubbish-on-xp",
+     .shows = "",
+     .build = directory_of_rubbish,
+     .formats = ODD_BOTH,
+     .error = "its directory of bound imports cannot be read",
+     .run_on = PE_WINDOWS_XP},
     {.name = "bound-to-another",
      .shows = "imports-25",
      .build = another_dll,
