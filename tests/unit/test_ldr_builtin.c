@@ -68,7 +68,10 @@ static int open_image(const struct ldr_builtin *builtin)
     struct pe_error err = {0};
     if (ldr_builtin_image(builtin, &bytes, &size, &err) != STATUS_SUCCESS ||
         pe_open((struct pe_span){bytes, size}, PE_LAYOUT_FILE, &image, &err) != STATUS_SUCCESS ||
-        pe_rules_check(&image, &err) != STATUS_SUCCESS || !pe_exports_open(&image, &exports)) {
+        pe_rules_check(&image,
+                       (struct pe_rule_query){PE_STAGE_SECTION | PE_STAGE_LOADER, PE_ROLE_DLL},
+                       &err) != STATUS_SUCCESS ||
+        !pe_exports_open(&image, &exports)) {
         print_error("%s: %s\n", builtin->name, err.text);
         return -1;
     }
