@@ -99,7 +99,7 @@ static error_t parse_own(int key, char *arg, struct argp_state *state)
         state->child_inputs[0] = parse;
         return 0;
     case ARGP_KEY_ARG:
-        if (spec->max_args > 0 && (int)state->arg_num >= spec->max_args)
+        if (spec->max_args >= 0 && (int)state->arg_num >= spec->max_args)
             argp_error(state, "too many arguments: %s", arg);
         parse->cli->args[parse->cli->count++] = arg;
         if (spec->max_args < 0 && parse->cli->count == spec->min_args)

@@ -29,8 +29,7 @@ struct cli_spec {
     const struct argp_option *options; /* own options, or NULL */
     /* Handles an own option: 0, or ARGP_ERR_UNKNOWN. May be NULL. */
     error_t (*option)(int key, char *arg, struct argp_state *state, void *own);
-    int min_args, max_args; /* max_args < 0: the rest belongs to the image and is not parsed; 0:
-                             * any number */
+    int min_args, max_args; /* max_args < 0: the rest belongs to the image and is not parsed */
 };
 
 /* What the common options and the positional arguments became. */

@@ -1,7 +1,7 @@
 /* peldr verify: would Windows load it, and if not by which rule? */
 #include <errno.h>
 #include <fts.h>
-#include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -270,7 +270,7 @@ int cmd_verify(int argc, char **argv)
         .options = options,
         .option = parse_option,
         .min_args = 1,
-        .max_args = 0};
+        .max_args = INT_MAX};
     struct verify verify = {0};
     struct cli cli;
 
