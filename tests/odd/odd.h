@@ -60,8 +60,6 @@ struct odd_row {
     const char *refused[3];
     bool alone;
     uint8_t alone_on; /* ... by these versions (set); 0 = all that refuse it */
-    /* Why the rule cannot be broken alone: the row is its image all the same. */
-    const char *not_alone;
     /* What is mapped where it is accepted; NULL = not looked at. "RVA SIZE PROTECTION; ..." in hex,
      * ascending, neighbours of equal protection as one; free space is left out. PROTECTION: NA R RW
      * WC E ER ERW EWC. "base 10000" in front: where it must lie. */

@@ -144,6 +144,14 @@ static void headers_0(struct odd *odd)
     pebuild_directory(b, IMAGE_DIRECTORY_ENTRY_IMPORT, 0, 0);
 }
 
+/* Flat images may say so. */
+static void flat_headers_0(struct odd *odd)
+{
+    odd_begin(odd, PEBUILD_DLL);
+    odd->b->h.section_alignment = odd->b->h.file_alignment = 0x20;
+    start_dll(odd)->h.size_of_headers = 0;
+}
+
 /*
  * The optional header is as long as the image, or a little shorter; its table follows it in the
  * file, behind the raw data. 7 counts from the page in which the NT headers begin.
@@ -400,6 +408,11 @@ const struct odd_row odd_rows[] = {
      .formats = ODD_BOTH,
      .dll = true,
      BY_ALL("opt.size_of_headers")},
+    {.name = "flat-headers-0",
+     .build = flat_headers_0,
+     .formats = ODD_BOTH,
+     .dll = true,
+     .map = "0 1000 EWC"},
     {.name = "base-unaligned",
      .build = base_unaligned,
      .formats = ODD_BOTH,

@@ -49,37 +49,22 @@ def read_behaviours(path):
         yield Behaviour(name.lstrip('!').strip(), recorded, text.strip(), name.startswith('!'))
 
 
-def images_of_rules(rows):
-    """(rule, version, word) -> how it is refused: 'alone', 'not_alone' or '-', the best there is."""
-    order = {'-': 0, 'not_alone': 1, 'alone': 2}
-    best = {}
-    for row in rows:
-        for version, rule, alone in zip(VERSIONS, row.refused, row.alone):
-            key = (rule, version, row.word)
-            if rule != '-' and order[alone] >= order[best.get(key, '-')]:
-                best[key] = alone
-    return best
-
-
 def judge_rules(rules, rows, words):
-    """Counts of rules by their images, and what is missing."""
-    best = images_of_rules(rows)
-    counts = collections.Counter()
+    """How many rules an image alone refuses, in each version and format, and what is missing."""
+    alone_by = {(rule, version, row.word)
+                for row in rows
+                for version, rule, alone in zip(VERSIONS, row.refused, row.alone)
+                if alone == 'alone'}
     missing = []
+    complete = 0
     for rule in rules:
-        kinds = set()
-        for version in rule.windows:
-            for word in rule.formats:
-                if word not in words or (rule.id, word) in NO_IMAGE:
-                    continue
-                kind = best.get((rule.id, version, word), 'none')
-                kinds.add(kind)
-                if kind not in ('alone', 'not_alone'):
-                    missing.append(f'rule {rule.id} (Windows {VERSIONS[version]}, {word}-bit) has '
-                                   'no image of its own')
-        counts['alone' if kinds == {'alone'} else
-               'not_alone' if kinds <= {'alone', 'not_alone'} else 'none'] += 1
-    return counts, missing
+        needed = [(rule.id, version, word) for version in rule.windows for word in rule.formats
+                  if word in words and (rule.id, word) not in NO_IMAGE]
+        without = [key for key in needed if key not in alone_by]
+        missing += [f'rule {rule.id} (Windows {VERSIONS[version]}, {word}-bit) has no image of '
+                    'its own' for _, version, word in without]
+        complete += not without
+    return complete, missing
 
 
 def judge_behaviours(behaviours, rows):
@@ -106,13 +91,12 @@ def area_of(behaviour):
     return behaviour.id.rpartition('-')[0]
 
 
-def print_table(rules, rows, behaviours, counts, shown, executed):
+def print_table(rules, rows, behaviours, complete, shown, executed):
     refused = [row for row in rows if any(r != '-' for r in row.refused)]
     wanted = [b for b in behaviours if not b.excluded]
     print(f'rules                                {len(rules):5}  '
           f'({len({r.id for r in rules})} ids; rows of the table by version)')
-    print(f'  refused by an image alone          {counts["alone"]:5}')
-    print(f'  never alone: another one follows   {counts["not_alone"]:5}')
+    print(f'  refused by an image alone          {complete:5}')
     print(f'images (rows x word sizes)           {len(rows):5}')
     print(f'  refused by some version            {len(refused):5}')
     print(f'  run                                {sum(row.run for row in rows):5}')
@@ -137,9 +121,9 @@ def main():
     rows = list(read_rows(args.programs))
     rules = list(read_rules(args.programs[0]))
     behaviours = list(read_behaviours(pathlib.Path(__file__).with_name('behaviours.tsv')))
-    counts, missing = judge_rules(rules, rows, {row.word for row in rows})
+    complete, missing = judge_rules(rules, rows, {row.word for row in rows})
     shown, executed, more = judge_behaviours(behaviours, rows)
-    print_table(rules, rows, behaviours, counts, shown, executed)
+    print_table(rules, rows, behaviours, complete, shown, executed)
     not_executed = [b.id for b in behaviours if b.id in shown - executed]
     if not_executed:
         print('\nshown, but refused or not run:', ' '.join(not_executed))

@@ -140,10 +140,7 @@ static void list_row(const struct odd_row *row)
         printf("%s%s", i ? "," : "", row->refused[i] ? row->refused[i] : "-");
     putchar('\t');
     for (int i = 0; i < VERSION_COUNT; i++)
-        printf("%s%s", i ? "," : "",
-               odd_is_alone(row, versions[i].windows) ? "alone"
-               : row->not_alone                       ? "not_alone"
-                                                      : "-");
+        printf("%s%s", i ? "," : "", odd_is_alone(row, versions[i].windows) ? "alone" : "-");
     printf("\t%s\t%s\n", runs ? "run" : "-", row->shows ? row->shows : "");
 }
 
