@@ -174,7 +174,7 @@ bool reloc_auditor_find(struct reloc_auditor *auditor, const struct pe_fixup *fi
     ZydisDecoder decoder;
     ZydisDecodedInstruction insn;
 
-    reloc_types_of(image->h.machine, types);
+    reloc_types_of(image, types);
     const struct reloc_type *type = types[fixup->type % RELOC_TYPE_COUNT];
     if (!type || !type->apply || !decoder_of(image, &decoder) || !seek(auditor, fixup->rva) ||
         !sweep(auditor, &decoder, fixup->rva))

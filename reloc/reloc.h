@@ -55,8 +55,8 @@ nt_status reloc_apply(const struct pe_image *image, int64_t delta, reloc_may_wri
 
 /* "DIR64", "HIGHLOW", "ARM_MOV32", ... by machine; "TYPE_12" for one without a name. */
 const char *reloc_type_name(uint16_t machine, uint8_t type);
-/* Bytes that a fixup of the type changes (0 for ABSOLUTE); 0xff when the machine refuses the type.
- */
-uint8_t reloc_type_width(uint16_t machine, uint8_t type);
+/* Bytes that a fixup of the type changes (0 for ABSOLUTE); 0xff when the type is refused on the
+ * image's machine by its Windows version. */
+uint8_t reloc_type_width(const struct pe_image *image, uint8_t type);
 
 #endif

@@ -3,13 +3,15 @@
  * facts 2.3 and 2.4).
  *
  * Windows 10 accepts the types 0-4 and 10 on x86 and x64 and refuses every other one; ARM adds two
- * types for its MOVW/MOVT pairs. A type that the specification names without saying how its parts
- * pair up (RISC-V, LoongArch, IA-64, MIPS16) is known by name and refused. Where the bytes of a
- * field have no room for the whole delta the arithmetic wraps, as on Windows.
+ * types for its MOVW/MOVT pairs. XP and 7 have one function for all machines: other machines' types
+ * work on x86 and x64, too (behaviours, Relocations). A type that the specification names without
+ * saying how its parts pair up (RISC-V, LoongArch, IA-64, MIPS16) is known by name and refused.
+ * Where the bytes of a field have no room for the whole delta the arithmetic wraps, as on Windows.
  *
- * Applying a delta and then its negative gives the field back for LOW, HIGHLOW, DIR64 and the MOV32
- * types always; for HIGH, HIGHADJ and MIPS_JMPADDR, which hold a part of the address, when the
- * delta is a multiple of 64 KiB. Images are based at such multiples, so that is every real delta.
+ * Applying a delta and then its negative gives the field back for LOW, HIGHLOW, DIR64, IA64_IMM64
+ * and the MOV32 types always; for HIGH, HIGHADJ and MIPS_JMPADDR, which hold a part of the address,
+ * when the delta is a multiple of 64 KiB. Images are based at such multiples, so that is every real
+ * delta. The exception is HIGHADJ of Windows 8 and later.
  */
 #include "reloc/types.h"
 
@@ -43,15 +45,27 @@ static void add_highlow(struct pe_span field, int64_t delta, uint16_t parameter)
  * The field is the high half of an address whose low half, a signed number, is the parameter. The
  * 0x8000 makes up for the borrow that the signed low half causes.
  */
-static void add_highadj(struct pe_span field, int64_t delta, uint16_t parameter)
+static void add_high_and_low(struct pe_span field, int64_t delta, uint32_t low)
 {
     uint16_t high = 0;
     pe_u16(field, 0, &high);
-    uint32_t low = parameter;
-    if (parameter & 0x8000)
-        low |= 0xffff0000u;
     uint32_t value = ((uint32_t)high << 16) + low + (uint32_t)delta + 0x8000;
     pe_put_u16(field, 0, (uint16_t)(value >> 16));
+}
+
+/* With a delta of whole 64 KiB a signed low half never changes the outcome. */
+static void add_highadj(struct pe_span field, int64_t delta, uint16_t parameter)
+{
+    add_high_and_low(field, delta, parameter | (parameter & 0x8000 ? 0xffff0000u : 0));
+}
+
+/*
+ * Windows 8 and later take the low half without its sign, so that one from 0x8000 on adds 1: 0x9d
+ * with the low half 0xffff and a delta of 0x20000 becomes 0xa0 there (behaviours, Relocations).
+ */
+static void add_highadj_unsigned(struct pe_span field, int64_t delta, uint16_t parameter)
+{
+    add_high_and_low(field, delta, parameter);
 }
 
 static void add_dir64(struct pe_span field, int64_t delta, uint16_t parameter)
@@ -69,6 +83,45 @@ static void add_mips_jmpaddr(struct pe_span field, int64_t delta, uint16_t param
     pe_u32(field, 0, &insn);
     uint32_t sum = insn + (uint32_t)((uint64_t)delta >> 2);
     pe_put_u32(field, 0, (insn & ~target) | (sum & target));
+}
+
+/*
+ * IA-64's MOVL spreads an immediate of 64 bits over the slots 1 and 2 of a bundle of 16 bytes
+ * (Intel Itanium manual, volume 3, formats X2): bits 22-62 are slot 1, which begins at bit 46; the
+ * others are in slot 2. The parts of slot 2 are given by their place in the bundle's upper 64 bits.
+ */
+static const struct {
+    uint8_t bit, width, immediate;
+} movl_parts[] = {{36, 7, 0}, {50, 9, 7}, {45, 5, 16}, {44, 1, 21}, {59, 1, 63}};
+#define MOVL_PARTS     (sizeof movl_parts / sizeof movl_parts[0])
+#define MOVL_SLOT1_LOW 18u /* bits of slot 1 in the bundle's lower 64 bits */
+
+static uint64_t bits(uint64_t value, uint32_t at, uint32_t width)
+{
+    return value >> at & ((1ull << width) - 1);
+}
+
+static void put_bits(uint64_t *value, uint32_t at, uint32_t width, uint64_t part)
+{
+    uint64_t mask = ((1ull << width) - 1) << at;
+    *value = (*value & ~mask) | (part << at & mask);
+}
+
+static void add_ia64_imm64(struct pe_span field, int64_t delta, uint16_t parameter)
+{
+    uint64_t low = 0, high = 0, sum;
+    pe_u64(field, 0, &low);
+    pe_u64(field, 8, &high);
+    sum = bits(low, 46, MOVL_SLOT1_LOW) << 22 | bits(high, 0, 23) << 40;
+    for (size_t i = 0; i < MOVL_PARTS; i++)
+        sum |= bits(high, movl_parts[i].bit, movl_parts[i].width) << movl_parts[i].immediate;
+    sum += (uint64_t)delta;
+    put_bits(&low, 46, MOVL_SLOT1_LOW, sum >> 22);
+    put_bits(&high, 0, 23, sum >> 40);
+    for (size_t i = 0; i < MOVL_PARTS; i++)
+        put_bits(&high, movl_parts[i].bit, movl_parts[i].width, sum >> movl_parts[i].immediate);
+    pe_put_u64(field, 0, low);
+    pe_put_u64(field, 8, high);
 }
 
 /* A32 MOVW and MOVT (encoding A2, A1) hold imm16 as imm4:imm12 in bits 19-16 and 11-0. */
@@ -128,26 +181,34 @@ enum machine_family {
     RISCV = 4,
     LOONGARCH = 8,
     IA64 = 16,
-    OTHER = 32, /* x86, x64, ARM64 and the rest: the types that are no machine's own */
-    EVERY = 63,
+    X86 = 32,   /* and x64 */
+    OTHER = 64, /* ARM64 and the rest: the types that are no machine's own */
+    EVERY = 127,
 };
 
+enum { OLD = PE_WINDOWS_XP | PE_WINDOWS_7, NEW = PE_WINDOWS_10, ALL = PE_WINDOWS_ALL };
+
 static const struct reloc_type reloc_types[] = {
-    {0, EVERY, 0, "ABSOLUTE", NULL},
-    {1, EVERY, 2, "HIGH", add_high},
-    {2, EVERY, 2, "LOW", add_low},
-    {3, EVERY, 4, "HIGHLOW", add_highlow},
-    {4, EVERY, 2, "HIGHADJ", add_highadj},
-    {5, ARM, 8, "ARM_MOV32", add_arm_mov32},
-    {5, MIPS, 4, "MIPS_JMPADDR", add_mips_jmpaddr},
-    {5, RISCV, RELOC_TYPE_REFUSED, "RISCV_HIGH20", NULL},
-    {7, ARM, 8, "THUMB_MOV32", add_thumb_mov32},
-    {7, RISCV, RELOC_TYPE_REFUSED, "RISCV_LOW12I", NULL},
-    {8, RISCV, RELOC_TYPE_REFUSED, "RISCV_LOW12S", NULL},
-    {8, LOONGARCH, RELOC_TYPE_REFUSED, "LOONGARCH_MARK_LA", NULL},
-    {9, MIPS, RELOC_TYPE_REFUSED, "MIPS_JMPADDR16", NULL},
-    {9, IA64, RELOC_TYPE_REFUSED, "IA64_IMM64", NULL},
-    {10, EVERY, 8, "DIR64", add_dir64},
+    {0, EVERY, ALL, 0, 0, "ABSOLUTE", NULL},
+    {1, EVERY, ALL, 2, 0, "HIGH", add_high},
+    {2, EVERY, ALL, 2, 0, "LOW", add_low},
+    {3, EVERY, ALL, 4, 0, "HIGHLOW", add_highlow},
+    {4, EVERY, NEW, 2, 0, "HIGHADJ", add_highadj_unsigned},
+    {4, EVERY, OLD, 2, 0, "HIGHADJ", add_highadj},
+    {5, ARM, ALL, 8, 0, "ARM_MOV32", add_arm_mov32},
+    {5, MIPS, ALL, 4, 0, "MIPS_JMPADDR", add_mips_jmpaddr},
+    {5, RISCV, ALL, RELOC_TYPE_REFUSED, 0, "RISCV_HIGH20", NULL},
+    {5, X86, OLD, 4, 0, "MIPS_JMPADDR", add_mips_jmpaddr},
+    {6, X86, OLD, 0, 0, "SECTION", NULL},
+    {7, ARM, ALL, 8, 0, "THUMB_MOV32", add_thumb_mov32},
+    {7, RISCV, ALL, RELOC_TYPE_REFUSED, 0, "RISCV_LOW12I", NULL},
+    {7, X86, OLD, 0, 0, "REL32", NULL},
+    {8, RISCV, ALL, RELOC_TYPE_REFUSED, 0, "RISCV_LOW12S", NULL},
+    {8, LOONGARCH, ALL, RELOC_TYPE_REFUSED, 0, "LOONGARCH_MARK_LA", NULL},
+    {9, MIPS, ALL, RELOC_TYPE_REFUSED, 0, "MIPS_JMPADDR16", NULL},
+    {9, IA64, ALL, RELOC_TYPE_REFUSED, 0, "IA64_IMM64", NULL},
+    {9, X86, OLD, 16, 16, "IA64_IMM64", add_ia64_imm64},
+    {10, EVERY, ALL, 8, 0, "DIR64", add_dir64},
 };
 
 #define TABLE_ROWS (sizeof reloc_types / sizeof reloc_types[0])
@@ -169,23 +230,27 @@ static enum machine_family family_of(uint16_t machine)
         return LOONGARCH;
     case IMAGE_FILE_MACHINE_IA64:
         return IA64;
+    case IMAGE_FILE_MACHINE_I386:
+    case IMAGE_FILE_MACHINE_AMD64:
+        return X86;
     default:
         return OTHER;
     }
 }
 
-static const struct reloc_type *find_type(uint16_t machine, uint8_t type)
+static const struct reloc_type *find_type(uint16_t machine, uint8_t windows, uint8_t type)
 {
     for (uint32_t i = 0; i < TABLE_ROWS; i++)
-        if (reloc_types[i].type == type && (reloc_types[i].machines & family_of(machine)))
+        if (reloc_types[i].type == type && (reloc_types[i].machines & family_of(machine)) &&
+            (reloc_types[i].windows & windows))
             return &reloc_types[i];
     return NULL;
 }
 
-void reloc_types_of(uint16_t machine, const struct reloc_type *types[RELOC_TYPE_COUNT])
+void reloc_types_of(const struct pe_image *image, const struct reloc_type *types[RELOC_TYPE_COUNT])
 {
     for (uint8_t i = 0; i < RELOC_TYPE_COUNT; i++) {
-        const struct reloc_type *row = find_type(machine, i);
+        const struct reloc_type *row = find_type(image->h.machine, (uint8_t)image->windows, i);
         types[i] = row && row->width != RELOC_TYPE_REFUSED ? row : NULL;
     }
 }
@@ -196,12 +261,12 @@ const char *reloc_type_name(uint16_t machine, uint8_t type)
         "TYPE_0", "TYPE_1", "TYPE_2",  "TYPE_3",  "TYPE_4",  "TYPE_5",  "TYPE_6",  "TYPE_7",
         "TYPE_8", "TYPE_9", "TYPE_10", "TYPE_11", "TYPE_12", "TYPE_13", "TYPE_14", "TYPE_15",
     };
-    const struct reloc_type *row = find_type(machine, type);
+    const struct reloc_type *row = find_type(machine, ALL, type);
     return row ? row->name : nameless[type % RELOC_TYPE_COUNT];
 }
 
-uint8_t reloc_type_width(uint16_t machine, uint8_t type)
+uint8_t reloc_type_width(const struct pe_image *image, uint8_t type)
 {
-    const struct reloc_type *row = find_type(machine, type);
+    const struct reloc_type *row = find_type(image->h.machine, (uint8_t)image->windows, type);
     return row ? row->width : RELOC_TYPE_REFUSED;
 }

@@ -60,15 +60,17 @@ static bool overlaps(uint32_t rva, uint32_t len, uint32_t other, uint32_t other_
 }
 
 /*
- * Rule reloc.headers: on XP a fixup may change anything, on 7 anything but the signatures (a
- * recorded run changes e_lfanew: behaviours, Relocations), on 10 e_lfanew neither.
+ * Rule reloc.headers: on XP a fixup may change anything, on 7 and 10 neither MZ nor e_lfanew nor
+ * the PE signature. A recorded run on 7 does change e_lfanew, of an image with low alignment
+ * (behaviours, Relocations).
  */
 static bool touches_signatures(const struct pe_image *image, uint32_t rva, uint32_t len)
 {
+    bool fixed_lfanew = image->windows == PE_WINDOWS_10 || !pe_is_flat(image);
     if (image->windows == PE_WINDOWS_XP)
         return false;
     return overlaps(rva, len, 0, 2) || overlaps(rva, len, image->h.e_lfanew, 4) ||
-           (image->windows == PE_WINDOWS_10 && overlaps(rva, len, 0x3c, 4));
+           (fixed_lfanew && overlaps(rva, len, 0x3c, 4));
 }
 
 static nt_status refuse_fixup(const struct pe_image *image, const struct pe_fixup *fixup,
@@ -91,8 +93,8 @@ static nt_status check_fixup(const struct pe_image *image, const struct pe_fixup
                              struct pe_error *err)
 {
     if (!type)
-        return refuse_fixup(image, fixup, "reloc.types",
-                            "a fixup has a type that the machine does not allow", plan, err);
+        return refuse_fixup(image, fixup, "reloc.types", "a fixup has a type that is not allowed",
+                            plan, err);
     if (type->width == 0)
         return STATUS_SUCCESS;
     uint32_t limit = pe_mapped_size(image);
@@ -121,6 +123,16 @@ static void mark_pages(const struct pe_fixup *fixup, uint8_t width, struct page_
     }
 }
 
+/*
+ * XP counts the distance in pointers, which have 32 bits in a 32-bit program; 7 and 10 in 64 bits.
+ * Fields that are wider than a pointer show the difference (behaviours, Relocations: type 9).
+ */
+static int64_t delta_of(const struct pe_image *image, const struct reloc_plan *plan)
+{
+    bool narrow = image->windows == PE_WINDOWS_XP && !image->h.pe32_plus;
+    return narrow ? (int32_t)(uint32_t)(uint64_t)plan->delta : plan->delta;
+}
+
 static nt_status use_fixup(const struct reloc_walk *walk, const struct pe_fixup *fixup,
                            const struct reloc_type *type, struct page_window *window,
                            struct reloc_plan *plan, struct pe_error *err)
@@ -138,8 +150,18 @@ static nt_status use_fixup(const struct reloc_walk *walk, const struct pe_fixup 
         return reloc_refuse(walk->image, plan, "reloc.inside",
                             "a fixup lies beyond the bytes that are mapped", err);
     if (walk->write)
-        type->apply(field, plan->delta, fixup->parameter);
+        type->apply(field, delta_of(walk->image, plan), fixup->parameter);
     return STATUS_SUCCESS;
+}
+
+/* The type of a fixup, NULL = refused. The fixup's RVA becomes the one where the field begins. */
+static const struct reloc_type *settle_type(const struct reloc_type *const *types,
+                                            struct pe_fixup *fixup)
+{
+    const struct reloc_type *type = types[fixup->type % RELOC_TYPE_COUNT];
+    if (type && type->alignment)
+        fixup->rva &= ~(type->alignment - 1u);
+    return type;
 }
 
 static nt_status first_pass(const struct reloc_walk *walk, struct page_window *window,
@@ -151,7 +173,7 @@ static nt_status first_pass(const struct reloc_walk *walk, struct page_window *w
     uint32_t entries = 0;
     int more;
 
-    reloc_types_of(walk->image->h.machine, types);
+    reloc_types_of(walk->image, types);
     if (!pe_fixups(walk->image, &it))
         return reloc_refuse(walk->image, plan, "reloc.inside",
                             "the relocation directory lies outside the image", err);
@@ -159,8 +181,8 @@ static nt_status first_pass(const struct reloc_walk *walk, struct page_window *w
         if (++entries > MAX_ENTRIES)
             return reloc_refuse(walk->image, plan, "reloc.blocks",
                                 "there are more fixups than in any real image", err);
-        nt_status status =
-            use_fixup(walk, &fixup, types[fixup.type % RELOC_TYPE_COUNT], window, plan, err);
+        const struct reloc_type *type = settle_type(types, &fixup);
+        nt_status status = use_fixup(walk, &fixup, type, window, plan, err);
         if (!nt_ok(status))
             return status;
     }
@@ -176,11 +198,11 @@ static void later_pass(const struct reloc_walk *walk, struct page_window *window
     struct pe_fixup_iter it;
     struct pe_fixup fixup;
 
-    reloc_types_of(walk->image->h.machine, types);
+    reloc_types_of(walk->image, types);
     if (!pe_fixups(walk->image, &it))
         return;
     for (uint32_t n = 0; n < MAX_ENTRIES && pe_fixup_next(&it, &fixup) > 0; n++) {
-        const struct reloc_type *type = types[fixup.type % RELOC_TYPE_COUNT];
+        const struct reloc_type *type = settle_type(types, &fixup);
         if (type && may_write(walk, &fixup, type->width))
             mark_pages(&fixup, type->width, window, NULL);
     }

@@ -39,7 +39,7 @@ static bool map_image(struct subject *s)
     return nt_ok(pe_open(span, PE_LAYOUT_MAPPED, &s->image, NULL));
 }
 
-/* No fixup writes where another does, or to the directory. */
+/* No fixup writes where another does, or to the directory; all can be undone. */
 static bool is_simple(const struct subject *s)
 {
     uint8_t *taken = calloc(1, s->size);
@@ -50,9 +50,10 @@ static bool is_simple(const struct subject *s)
         memset(taken + it.dir.rva, 1,
                it.dir.size < s->size - it.dir.rva ? it.dir.size : s->size - it.dir.rva);
     while (simple && pe_fixup_next(&it, &fixup) > 0) {
-        uint8_t width = reloc_type_width(s->image.h.machine, fixup.type);
+        uint8_t width = reloc_type_width(&s->image, fixup.type);
         if (width == 0xff || fixup.rva > s->size || width > s->size - fixup.rva)
             break; /* refused here, before anything behind it matters */
+        simple = simple && fixup.parameter < 0x8000; /* see add_highadj_unsigned() */
         for (uint8_t i = 0; i < width; i++)
             simple = simple && !taken[fixup.rva + i]++;
     }
