@@ -95,6 +95,8 @@ const char *pe_windows_names(uint8_t windows);
  * 0 or outside of user space (rules, ldr.must_move).
  */
 bool pe_must_move(const struct pe_image *image);
+/* Where such a program goes; DLLs go anywhere. */
+#define PE_MOVED_BASE 0x10000u
 
 /*
  * The data directories as the user-mode loader sees them: Windows reads them from the mapped image,

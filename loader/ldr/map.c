@@ -88,34 +88,71 @@ static bool may_write(void *user, uint32_t rva, uint32_t len)
     return policy->owns_shared || !mm_view_is_shared(policy->view, rva, len);
 }
 
-nt_status ldr_relocate(struct mm_view *view, bool owns_shared, struct reloc_plan *plan,
-                       struct pe_error *err)
+/*
+ * A fixup may have changed e_lfanew: what is read from now on comes from the headers that it
+ * designates. XP has found the imports before (behaviours, Relocations); when there are no headers
+ * it is left with what it has.
+ */
+static nt_status follow_headers(struct mm_view *view, struct pe_error *err)
 {
     const struct pe_image *image = mm_view_image(view);
-    uint64_t base = mm_view_base(view);
-    nt_status status = reloc_plan(image, base, NULL, 0, plan, err);
-    if (nt_ok(status) && plan->outcome == RELOC_APPLIED) {
-        struct fixup_policy policy = {view, owns_shared};
-        status = reloc_apply(image, plan->delta, may_write, &policy, plan, err);
+    bool xp = image->windows == PE_WINDOWS_XP;
+    uint32_t lfanew;
+    if (!pe_rva_u32(image, 0x3c, &lfanew) || lfanew == image->h.e_lfanew ||
+        image->windows == PE_WINDOWS_10) {
+        return STATUS_SUCCESS;
     }
-    bool moved = base != plan->preferred_base;
-    if (nt_ok(status) && moved &&
-        (image->h.dll_characteristics & IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE)) {
-        status = mm_view_patch_image_base(view, err);
+    if (mm_view_reread_directories(view, xp) || xp) {
+        return STATUS_SUCCESS;
     }
-    return status;
+    char found[128];
+    snprintf(found, sizeof found, "fixups change e_lfanew to 0x%x, where no NT headers are",
+             lfanew);
+    return pe_rule_refuse(err, pe_rule_find(image, "reloc.headers"), found);
 }
 
-static nt_status relocate(struct ldr_module *module, bool owns_shared, struct pe_error *err)
+nt_status ldr_relocate(struct mm_view *view, uint64_t base, bool owns_shared,
+                       struct reloc_plan *plan, struct pe_error *err)
 {
-    struct pe_error why = {0};
-    nt_status status = ldr_relocate(module->view, owns_shared, &module->relocation, &why);
-    if (nt_ok(status)) {
-        return status;
+    const struct pe_image *image = mm_view_image(view);
+    struct fixup_policy policy = {view, owns_shared};
+    int64_t delta = (int64_t)(base - image->h.image_base);
+    nt_status status = reloc_apply(image, delta, may_write, &policy, plan, err);
+    return nt_ok(status) && plan->outcome == RELOC_APPLIED ? follow_headers(view, err) : status;
+}
+
+/*
+ * Whoever relocates a program that has to move also corrects where its thread starts: by the
+ * distance to the ImageBase that memory shows then, which fixups may have changed (behaviours,
+ * Relocations).
+ */
+static void correct_entry(struct ldr_module *module, uint32_t flags)
+{
+    const struct pe_image *image = mm_view_image(module->view);
+    if ((flags & LDR_MAP_PROGRAM) && module->relocation.outcome == RELOC_APPLIED &&
+        pe_must_move(image)) {
+        module->entry_shift = image->h.image_base - mm_view_shown_base(module->view);
     }
-    return pe_fail_rule(err, status, why.rule, "%s: %s%s%s%s", module->name, why.text,
-                        *module->moved_because ? " (" : "", module->moved_because,
-                        *module->moved_because ? ")" : "");
+}
+
+static nt_status relocate(struct ldr_module *module, uint32_t flags, bool owns_shared,
+                          struct pe_error *err)
+{
+    const struct pe_image *image = mm_view_image(module->view);
+    uint64_t base = mm_view_base(module->view);
+    struct pe_error why = {0};
+    nt_status status = ldr_relocate(module->view, base, owns_shared, &module->relocation, &why);
+    if (!nt_ok(status)) {
+        return pe_fail_rule(err, status, why.rule, "%s: %s%s%s%s", module->name, why.text,
+                            *module->moved_because ? " (" : "", module->moved_because,
+                            *module->moved_because ? ")" : "");
+    }
+    correct_entry(module, flags);
+    if (base != image->h.image_base &&
+        (image->h.dll_characteristics & IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE)) {
+        status = mm_view_patch_image_base(module->view, err);
+    }
+    return status;
 }
 
 /* Builtin modules are what Windows would accept; what is mapped for its owner alone is asked for
@@ -193,7 +230,7 @@ static nt_status map_section(struct ldr_module *module, struct mm_section *secti
         stays_unrelocated(module);
         return STATUS_SUCCESS;
     }
-    return relocate(module, owns_shared, err);
+    return relocate(module, flags, owns_shared, err);
 }
 
 /* Facts 1.6: as long as an image is mapped nobody writes or deletes its file. */

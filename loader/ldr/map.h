@@ -32,11 +32,11 @@ enum ldr_map_flags {
 nt_status ldr_map_image(struct ldr_source *source, enum ldr_kind kind, uint32_t flags,
                         uint64_t base, struct ldr_module **out, struct pe_error *err);
 /*
- * Plans and applies the fixups of an open view, wherever it lies. `owns_shared`: this process made
- * the content of the SHARED PE sections.
+ * Applies the fixups of an open view, as if it lay at `base`, and follows e_lfanew where they
+ * change it. `owns_shared`: this process made the content of the SHARED PE sections.
  */
-nt_status ldr_relocate(struct mm_view *view, bool owns_shared, struct reloc_plan *plan,
-                       struct pe_error *err);
+nt_status ldr_relocate(struct mm_view *view, uint64_t base, bool owns_shared,
+                       struct reloc_plan *plan, struct pe_error *err);
 /* Maps the bytes flat, as LOAD_LIBRARY_AS_DATAFILE does: the two signatures are all that is
  * checked. `exclusive`: nobody may write the file meanwhile. */
 nt_status ldr_map_data(struct ldr_source *source, bool exclusive, struct ldr_module **out,

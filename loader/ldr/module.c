@@ -252,7 +252,7 @@ uint64_t ldr_module_entry_point(const struct ldr_module *module)
         return 0;
     }
     /* Of PE32 the sum has 32 bits: the entry point may lie below the image. */
-    uint64_t entry = mm_view_base(module->view) + h->address_of_entry_point;
+    uint64_t entry = mm_view_base(module->view) + h->address_of_entry_point + module->entry_shift;
     return h->pe32_plus ? entry : (uint32_t)entry;
 }
 

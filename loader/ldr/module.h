@@ -45,6 +45,7 @@ struct ldr_tls {
     uint32_t template_size, zero_fill;
     void *template;
     uint64_t callbacks; /* address of the callback array, 0 = none */
+    bool starts_late;   /* the callbacks are not told of the process's start (init.c) */
 };
 
 struct ldr_entry;
@@ -70,6 +71,7 @@ struct ldr_module {
     struct pe_image *data_image; /* ... NULL when only the signatures are right */
     struct reloc_plan relocation;
     char moved_because[256];
+    uint64_t entry_shift; /* how far fixups have moved the entry point beside AddressOfEntryPoint */
 
     bool exe;   /* the process's program */
     bool inert; /* no imports, TLS, entry point: builtin, DONT_RESOLVE, EXE as DLL, other machine */

@@ -56,7 +56,9 @@ static int try_move(struct asking *asking, const struct pe_image *image, const c
         status = mm_view_map(section, &options, &view, NULL, 0, &why);
     }
     if (nt_ok(status)) {
-        status = ldr_relocate(view, true, &plan, &why);
+        bool dll = image->h.characteristics & IMAGE_FILE_DLL;
+        uint64_t base = dll ? mm_view_base(view) : PE_MOVED_BASE;
+        status = ldr_relocate(view, base, true, &plan, &why);
     }
     mm_view_unmap(view);
     mm_section_unref(section);

@@ -138,6 +138,34 @@ void mm_view_show_base(struct mm_view *view, uint64_t base, bool in_object)
     memcpy(shown, bytes, width);
 }
 
+uint64_t mm_view_shown_base(const struct mm_view *view)
+{
+    uint64_t base = 0;
+    uint32_t rva, width;
+
+    if (!base_field(view, &rva, &width))
+        return view->image.h.image_base;
+    for (uint32_t i = width; i-- > 0;)
+        base = base << 8 | ((const uint8_t *)mm_ptr(view->range.base + rva))[i];
+    return base;
+}
+
+bool mm_view_reread_directories(struct mm_view *view, bool but_imports)
+{
+    struct pe_headers *h = &view->image.h;
+    struct pe_directory imports = h->directory[IMAGE_DIRECTORY_ENTRY_IMPORT];
+    struct pe_image mapped;
+
+    if (!nt_ok(pe_open(view->image.bytes, PE_LAYOUT_MAPPED, &mapped, NULL)) ||
+        mapped.h.pe32_plus != h->pe32_plus)
+        return false;
+    h->number_of_rva_and_sizes = mapped.h.number_of_rva_and_sizes;
+    memcpy(h->directory, mapped.h.directory, sizeof(h->directory));
+    if (but_imports)
+        h->directory[IMAGE_DIRECTORY_ENTRY_IMPORT] = imports;
+    return true;
+}
+
 nt_status mm_view_patch_image_base(struct mm_view *view, struct pe_error *err)
 {
     const struct pe_headers *h = &view->section->image.h;

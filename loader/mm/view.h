@@ -61,6 +61,13 @@ bool mm_view_readable(const struct mm_view *view, uint32_t rva, uint32_t len);
  * written into the image object where this view is its first, so the header page stays clean.
  */
 nt_status mm_view_patch_image_base(struct mm_view *view, struct pe_error *err);
+/*
+ * The data directories of mm_view_image() are read again, by the e_lfanew that memory shows now;
+ * `but_imports`: all but the import directory. False when there are no NT headers.
+ */
+bool mm_view_reread_directories(struct mm_view *view, bool but_imports);
+/* ImageBase as the mapped header shows it; the preferred base where the header does not hold it. */
+uint64_t mm_view_shown_base(const struct mm_view *view);
 /* Final protections on; the view is closed. */
 nt_status mm_view_seal(struct mm_view *view, struct pe_error *err);
 /* Opens a sealed view for writing again and returns to the stored protections with _seal(). */

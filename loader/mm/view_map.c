@@ -11,13 +11,11 @@
 
 #include "loader/mm/reserve.h"
 #include "loader/mm/view_object.h"
+#include "pe/rules.h"
 
-/* Where Windows puts an EXE whose own base is unusable (rule ldr.must_move). */
-#define MUST_MOVE_BASE 0x10000u
-
-/* Says why the image's own base can never be used; empty when it can (facts 1.5, ldr.must_move). */
-static void describe_unusable(const struct pe_headers *h, uint64_t base, bool preferred, char *out,
-                              size_t out_size)
+/* Says why nobody can have the image at `base`; empty when it is possible (ldr.must_move). */
+static void describe_unusable(const struct mm_section *section, uint64_t base, bool preferred,
+                              char *out, size_t out_size)
 {
     const char *why = NULL;
 
@@ -25,24 +23,25 @@ static void describe_unusable(const struct pe_headers *h, uint64_t base, bool pr
         why = "lies below the first usable address";
     else if (base % MM_GRANULARITY != 0)
         why = "is not a multiple of 64 KiB";
-    else if (preferred && !h->pe32_plus && base >= MM_KERNEL32_BEGIN)
-        why = "lies in the kernel address range of 32-bit Windows";
+    else if (preferred && pe_must_move(&section->image))
+        why = section->image.h.pe32_plus ? "lies outside of user space"
+                                         : "lies in the kernel address range of 32-bit Windows";
     out[0] = '\0';
     if (why != NULL)
         snprintf(out, out_size, "0x%llx %s", (unsigned long long)base, why);
 }
 
 static nt_status reserve_elsewhere(const struct mm_section *section,
-                                   const struct mm_map_options *options, bool must_move,
-                                   uint64_t *base)
+                                   const struct mm_map_options *options, uint64_t *base)
 {
     const struct pe_headers *h = mm_section_headers(section);
     uint64_t limit = options->below_2gib ? 0x80000000u : options->below_4gib ? 0x100000000u : 0;
 
     if (options->limit != 0 && (limit == 0 || limit > options->limit))
         limit = options->limit;
-    *base = MUST_MOVE_BASE;
-    if (must_move && !h->pe32_plus && !(h->characteristics & IMAGE_FILE_DLL) &&
+    *base = PE_MOVED_BASE;
+    if (options->base == 0 && pe_must_move(&section->image) &&
+        !(h->characteristics & IMAGE_FILE_DLL) &&
         mm_reserve_at(*base, section->size) == STATUS_SUCCESS)
         return STATUS_SUCCESS;
     return mm_reserve_anywhere(section->size, limit, base);
@@ -55,23 +54,23 @@ static nt_status place(const struct mm_section *section, const struct mm_map_opt
 {
     const struct pe_headers *h = mm_section_headers(section);
     uint64_t wanted = options->base != 0 ? options->base : h->image_base;
-    bool must_move;
+    bool unusable;
     nt_status status;
 
-    describe_unusable(h, wanted, options->base == 0, conflict, conflict_size);
-    must_move = conflict[0] != '\0';
+    describe_unusable(section, wanted, options->base == 0, conflict, conflict_size);
+    unusable = conflict[0] != '\0';
     *base = wanted;
     status = STATUS_CONFLICTING_ADDRESSES;
-    if (!must_move)
+    if (!unusable)
         status = mm_reserve_at(wanted, section->size);
     if (status == STATUS_SUCCESS)
         return status;
-    if (!must_move)
+    if (!unusable)
         mm_describe_conflict(wanted, section->size, conflict, conflict_size);
     if (options->exact)
         return pe_fail(err, status, "%s: cannot be mapped at 0x%llx: %s", section->name,
                        (unsigned long long)wanted, conflict);
-    status = reserve_elsewhere(section, options, must_move, base);
+    status = reserve_elsewhere(section, options, base);
     if (!nt_ok(status))
         return pe_fail(err, status, "%s: no room for an image of 0x%x bytes%s", section->name,
                        section->size,
