@@ -67,7 +67,9 @@ static nt_status run_attach(struct ldr_module *module, struct pe_error *err)
     if (module->inert) {
         return STATUS_SUCCESS;
     }
-    ldr_tls_call(module, DLL_PROCESS_ATTACH);
+    if (!module->tls.starts_late) {
+        ldr_tls_call(module, DLL_PROCESS_ATTACH);
+    }
     switch (call_entry(module, DLL_PROCESS_ATTACH, module->is_static, &exception)) {
     case ATTACHED:
         return STATUS_SUCCESS;
@@ -93,6 +95,27 @@ static nt_status attach(struct ldr_module *module, struct pe_error *err)
     return status;
 }
 
+/*
+ * Before Windows 8 a program whose DLLs have all been initialised when its turn comes (it imports
+ * from kernel32 alone, which every process has) is not told of the start: the function that calls
+ * DLL entry points and then the program's callbacks returns early when its list of entry points is
+ * empty. Its callbacks are called at the end all the same (behaviours, TLS).
+ */
+static bool starts_late(const struct ldr_module *program)
+{
+    if (mm_view_image(program->view)->windows == PE_WINDOWS_10) {
+        return false;
+    }
+    LDR_FOR_EACH(module, &ldr_load_order, order)
+    {
+        bool has_entry = module->builtin || ldr_module_callable_entry(module);
+        if (module != program && module->state == LDR_STATE_LOADED && has_entry) {
+            return false;
+        }
+    }
+    return true;
+}
+
 nt_status ldr_initialize(struct ldr_module *module, struct pe_error *err)
 {
     if (module->state == LDR_STATE_FAILED) {
@@ -101,6 +124,7 @@ nt_status ldr_initialize(struct ldr_module *module, struct pe_error *err)
     if (module->state != LDR_STATE_LOADED) {
         return STATUS_SUCCESS;
     }
+    module->tls.starts_late = module->exe && starts_late(module);
     module->state = LDR_STATE_INITIALIZING;
     nt_status status = STATUS_SUCCESS;
     /* The array may grow and move while entry points run. */
@@ -183,23 +207,37 @@ void ldr_thread_attach(void)
     ldr_unlock();
 }
 
+/*
+ * Modules end in these parts, in reverse order each. The program's TLS callbacks come when all DLLs
+ * have been detached, the C runtime too (behaviours, TLS).
+ */
+enum part { DLLS, BUILTINS, PROGRAM };
+
+static enum part part_of(const struct ldr_module *module)
+{
+    return module->exe ? PROGRAM : ldr_module_is_builtin(module) ? BUILTINS : DLLS;
+}
+
 void ldr_thread_detach(void)
 {
     ldr_lock();
     struct snapshot all = hold_ready();
-    for (uint32_t i = all.count; i-- > 0;) {
-        thread_call(all.modules[i], DLL_THREAD_DETACH);
+    for (enum part part = DLLS; part <= PROGRAM; part++) {
+        for (uint32_t i = all.count; i-- > 0;) {
+            if (part_of(all.modules[i]) == part) {
+                thread_call(all.modules[i], DLL_THREAD_DETACH);
+            }
+        }
     }
     let_go(&all);
     ldr_unlock();
 }
 
-/* Detaches the builtin modules, or all others, in reverse order. */
-static void detach_all(const struct snapshot *all, bool builtin)
+static void detach_all(const struct snapshot *all, enum part part)
 {
     for (uint32_t i = all->count; i-- > 0;) {
         struct ldr_module *module = all->modules[i];
-        if (ldr_module_is_builtin(module) == builtin && module->state == LDR_STATE_READY) {
+        if (part_of(module) == part && module->state == LDR_STATE_READY) {
             module->state = LDR_STATE_DETACHED;
             ldr_detach(module, true);
         }
@@ -213,8 +251,9 @@ void ldr_process_detach(void)
     }
     ldr_entry_shutdown();
     struct snapshot all = hold_ready();
-    detach_all(&all, false);
-    detach_all(&all, true);
+    for (enum part part = DLLS; part <= PROGRAM; part++) {
+        detach_all(&all, part);
+    }
     let_go(&all);
     ldr_unlock();
 }

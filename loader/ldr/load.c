@@ -82,6 +82,30 @@ void ldr_load_end(struct ldr_load *load, bool keep)
     }
 }
 
+/*
+ * When the TLS index is written: Windows 7 and 10 do it before a module's imports are looked at,
+ * where it may cut the list of descriptors short; XP when the program and all that it needs have
+ * their imports (behaviours, Imports).
+ */
+static bool tls_comes_last(const struct ldr_load *load, const struct ldr_module *module)
+{
+    return load->is_static && mm_view_image(module->view)->windows == PE_WINDOWS_XP;
+}
+
+/* The program comes first: its index is 0. */
+static nt_status attach_late_tls(const struct ldr_load *load, struct pe_error *err)
+{
+    nt_status status = STATUS_SUCCESS;
+    for (uint32_t i = 0; i < load->staged_count && nt_ok(status); i++) {
+        struct ldr_module *module = load->staged[i];
+        if (!module->inert && tls_comes_last(load, module)) {
+            status = ldr_tls_attach(module, err);
+            ldr_entry_update(module->entry, module);
+        }
+    }
+    return status;
+}
+
 nt_status ldr_load_stage(struct ldr_load *load, struct ldr_module *module, struct pe_error *err)
 {
     if (!grow(&load->staged, load->staged_count, &load->staged_capacity, sizeof(*load->staged))) {
@@ -100,7 +124,9 @@ nt_status ldr_load_stage(struct ldr_load *load, struct ldr_module *module, struc
         ldr_builtin_bind(module->builtin, mm_view_image(module->view));
         status = mm_view_seal(module->view, err);
     } else if (!module->inert) {
-        status = ldr_tls_attach(module, err);
+        if (!tls_comes_last(load, module)) {
+            status = ldr_tls_attach(module, err);
+        }
         if (nt_ok(status)) {
             status = ldr_snap(load, module, err);
         }
@@ -255,6 +281,9 @@ static nt_status load_listed(const struct ldr_load_options *options, struct ldr_
     }
     if (nt_ok(status)) {
         status = ldr_report_finish(&load.report, module->name, err);
+    }
+    if (nt_ok(status)) {
+        status = attach_late_tls(&load, err);
     }
     if (nt_ok(status)) {
         status = ldr_load_seal(&load, err);

@@ -228,9 +228,11 @@ void ldr_tls_call(const struct ldr_module *module, uint32_t reason)
             !pe_rva_ptr(image, rva, &callback) || callback == 0) {
             return;
         }
-        /* An exception in a callback is swallowed (behaviours, TLS). */
+        /* One handler around the walk swallows an exception and ends it (behaviours, TLS). */
         uintptr_t unused;
         uint32_t exception;
-        ldr_gate_try((uintptr_t)callback, (uintptr_t)base, reason, 0, &unused, &exception);
+        if (!ldr_gate_try((uintptr_t)callback, (uintptr_t)base, reason, 0, &unused, &exception)) {
+            return;
+        }
     }
 }

@@ -14,6 +14,7 @@
 #include "loader/win32/crt/alias.h"
 #include "loader/win32/crt/data.h"
 #include "loader/win32/crt/internal.h"
+#include "loader/win32/crt/stream.h"
 
 WIN32_NAMES(vcruntime140);
 
@@ -240,6 +241,7 @@ static void register_dll(struct dll *dll, const struct catalogue *common)
         .names = dll->names,
         .name_count = count,
         .attach = dll->attach,
+        .detach = crt_stream_detach,
     };
     ldr_builtin_register(&dll->builtin);
 }

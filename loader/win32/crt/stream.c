@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio_ext.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ struct open_stream {
 };
 static struct open_stream *open_streams;
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool detached; /* crt_stream_detach() was called */
 
 void crt_stream_init_iob(struct crt_file *iob)
 {
@@ -296,6 +298,19 @@ int crt_stream_all(bool close)
     }
 }
 
+void crt_stream_detach(void)
+{
+    crt_stream_all(false);
+    detached = true;
+}
+
+/* Terminals and stderr have no buffer on Windows. 1 is the buffer size of an unbuffered stream. */
+static bool is_lost(const struct crt_file *file)
+{
+    return detached && file->host != stderr && __fbufsize(file->host) != 1 &&
+           !isatty(crt_fd_host(file->fd));
+}
+
 /* ---- bytes
  * --------------------------------------------------------------------------------------------------
  */
@@ -412,6 +427,9 @@ size_t crt_stream_write(struct crt_file *file, const void *buffer, size_t size)
     if (file->host == NULL) {
         ended(file);
         return 0;
+    }
+    if (is_lost(file)) {
+        return size;
     }
     crt_stream_lock(file);
     bool ok = crt_fd_writes_crlf(file->fd) ? write_lines(file, buffer, size)
@@ -572,6 +590,9 @@ size_t crt_stream_write_wide(struct crt_file *file, const crt_wchar *units, size
 {
     enum crt_mode mode = crt_fd_mode(file->fd);
     size_t done = 0;
+    if (file->host != NULL && is_lost(file)) {
+        return count;
+    }
     crt_stream_lock(file);
     /* A console shows text, whatever encoding was asked for: here that is a terminal with UTF-8. */
     bool console = mode == CRT_MODE_UTF16 && isatty(crt_fd_host(file->fd));
