@@ -337,7 +337,7 @@ const struct odd_row odd_rows[] = {
      .formats = ODD_BOTH,
      BY_ALL("dos.lfanew.range")},
     {.name = "headers-cut", .build = headers_cut, .formats = ODD_64, BY_ALL("dos.lfanew.range")},
-    {.name = "headers-cut-32", /* XP's limit is that of tiny-97 and tiny-96 (odd_dll.c) */
+    {.name = "headers-cut-32", /* XP's limit is that of tiny-97 and tiny-96 (odd_dll_data.c) */
      .build = headers_cut,
      .formats = ODD_32,
      .refused = {NULL, "dos.lfanew.range", "dos.lfanew.range"},
