@@ -9,7 +9,9 @@
 #include "loader/abi.h"
 #include "loader/ldr/builtin.h"
 #include "loader/ldr/ldr.h"
+#include "loader/mm/section.h"
 #include "pe/exports.h"
+#include "tests/fuzz/bounds.h"
 #include "tests/fuzz/fuzz.h"
 
 #define MAX_EXPORTS 256u
@@ -99,14 +101,17 @@ static void load(uint8_t *bytes, size_t size, uint32_t flags)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct fuzz_bounds bounds = fuzz_bounds_begin();
     uint8_t *copy = malloc(size ? size : 1);
     if (!copy)
         return 0;
     memcpy(copy, data, size);
+    mm_set_windows(fuzz_windows(data, size));
     register_builtins();
     make_program(copy, size);
     load(copy, size, LDR_EXE);
     load(copy, size, LDR_AS_DATAFILE);
     free(copy);
+    fuzz_bounds_end(&bounds, size);
     return 0;
 }

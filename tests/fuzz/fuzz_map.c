@@ -1,7 +1,8 @@
 /*
- * Fuzz target: mapping any bytes as an image. Extents are disjoint pages inside the image; a view
- * shows at every extent what the PE parser reads from the file there; regions follow each other
- * without a gap; two views of an object do not see each other's writes; nothing stays mapped.
+ * Fuzz target: mapping any bytes as an image of one of the Windows versions. Extents are disjoint
+ * pages inside the image; a view shows at every extent what the PE parser reads from the file
+ * there; regions follow each other without a gap; two views of an object do not see each other's
+ * writes; nothing stays mapped.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include "loader/mm/view.h"
 #include "pe/exports.h"
 #include "reloc/reloc.h"
+#include "tests/fuzz/bounds.h"
 #include "tests/fuzz/fuzz.h"
 
 #define PAGE      0x1000u
@@ -132,40 +134,50 @@ static void use(struct mm_section *section, const struct pe_image *file)
 }
 
 /* The same bytes as a file, where page-aligned PE sections are mapped from it. */
-static void use_file(const uint8_t *bytes, size_t size, const struct pe_image *file)
+static void use_file(const struct pe_image *file)
 {
+    struct pe_span bytes = file->bytes;
     int fd = memfd_create("fuzz", MFD_CLOEXEC);
     struct mm_section *section;
 
     if (fd < 0)
         return;
-    if (write(fd, bytes, size) == (ssize_t)size &&
-        nt_ok(mm_section_create_image(fd, "fuzz", PE_WINDOWS_10, &section, NULL))) {
+    if (write(fd, bytes.data, (size_t)bytes.size) == (ssize_t)bytes.size &&
+        nt_ok(mm_section_create_image(fd, "fuzz", file->windows, &section, NULL))) {
         use(section, file);
         mm_section_unref(section);
     }
     close(fd);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void map(struct pe_span bytes, enum pe_windows windows)
 {
-    uint8_t *bytes = malloc(size ? size : 1);
     struct mm_section *section;
     struct pe_error err = {0};
     struct pe_image file;
 
+    if (!nt_ok(mm_section_create_image_from_memory(bytes.data, bytes.size, "fuzz", windows,
+                                                   &section, &err))) {
+        must(err.text[0] != '\0' && err.status != 0);
+        return;
+    }
+    must(nt_ok(pe_open(bytes, PE_LAYOUT_FILE, &file, NULL)));
+    file.windows = windows;
+    use(section, &file);
+    mm_section_unref(section);
+    use_file(&file);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct fuzz_bounds bounds = fuzz_bounds_begin();
+    uint8_t *bytes = malloc(size ? size : 1);
+
     if (bytes == NULL)
         return 0;
     memcpy(bytes, data, size);
-    if (nt_ok(mm_section_create_image_from_memory(bytes, size, "fuzz", PE_WINDOWS_10, &section,
-                                                  &err))) {
-        must(nt_ok(pe_open((struct pe_span){bytes, size}, PE_LAYOUT_FILE, &file, NULL)));
-        use(section, &file);
-        mm_section_unref(section);
-        use_file(bytes, size, &file);
-    } else {
-        must(err.text[0] != '\0' && err.status != 0);
-    }
+    map((struct pe_span){bytes, size}, fuzz_windows(data, size));
     free(bytes);
+    fuzz_bounds_end(&bounds, size);
     return 0;
 }

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/fuzz/bounds.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/pewalk.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct fuzz_bounds bounds = fuzz_bounds_begin();
     uint8_t *copy = malloc(size ? size : 1);
     if (!copy)
         return 0;
@@ -21,5 +23,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     pewalk(bytes, PE_LAYOUT_MAPPED);
     free(copy);
+    fuzz_bounds_end(&bounds, size);
     return 0;
 }

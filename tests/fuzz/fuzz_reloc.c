@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "reloc/audit.h"
+#include "tests/fuzz/bounds.h"
 #include "tests/fuzz/fuzz.h"
 
 #define MAX_IMAGE (16u << 20)
@@ -36,7 +37,12 @@ static bool map_image(struct subject *s)
         return false;
     memcpy(s->original, s->bytes, s->size);
     struct pe_span span = {s->bytes, s->size};
-    return nt_ok(pe_open(span, PE_LAYOUT_MAPPED, &s->image, NULL));
+    /* A PE section may lie over the headers. */
+    if (!nt_ok(pe_open(span, PE_LAYOUT_MAPPED, &s->image, NULL)) ||
+        pe_mapped_size(&s->image) != s->size)
+        return false;
+    s->image.windows = s->file.windows;
+    return true;
 }
 
 /* No fixup writes where another does, or to the directory; all can be undone. */
@@ -104,7 +110,8 @@ static void check(struct subject *s)
 {
     struct reloc_plan plan, there, back;
     bool simple = is_simple(s);
-    s->delta = s->image.h.image_base >= 0x80000000u ? -0x01230000 : 0x01230000;
+    /* A PE32 image stays below 4 GiB. */
+    s->delta = s->image.h.image_base >= 0x80000000u ? -0x5edd0000 : 0x01230000;
     check_plans(s, &plan);
     audit_some(s);
     must(memcmp(s->bytes, s->original, s->size) == 0);
@@ -114,6 +121,7 @@ static void check(struct subject *s)
         check_counts(&plan, &there);
     if (!simple || !nt_ok(there.status))
         return;
+    s->image.h.image_base += (uint64_t)s->delta; /* where it is now */
     reloc_apply(&s->image, -s->delta, NULL, NULL, &back, NULL);
     check_counts(&there, &back);
     must(memcmp(s->bytes, s->original, s->size) == 0);
@@ -121,15 +129,19 @@ static void check(struct subject *s)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    struct fuzz_bounds bounds = fuzz_bounds_begin();
     struct subject s = {0};
     uint8_t *copy = malloc(size ? size : 1);
     if (copy && size)
         memcpy(copy, data, size);
-    if (copy && nt_ok(pe_open((struct pe_span){copy, size}, PE_LAYOUT_FILE, &s.file, NULL)) &&
-        map_image(&s))
-        check(&s);
+    if (copy && nt_ok(pe_open((struct pe_span){copy, size}, PE_LAYOUT_FILE, &s.file, NULL))) {
+        s.file.windows = fuzz_windows(data, size);
+        if (map_image(&s))
+            check(&s);
+    }
     free(s.original);
     free(s.bytes);
     free(copy);
+    fuzz_bounds_end(&bounds, size);
     return 0;
 }

@@ -1,11 +1,11 @@
 /*
- * Replays a fuzz target without libFuzzer, as an ordinary test: over the seed images
- * (tests/seeds.h), the files given and those in the directories given. Each is run whole, cut at
- * every 16th byte (files above 8 KiB: in 512 steps), and with single bytes changed, always the same
- * ones.
+ * Replays a fuzz target without an engine, as an ordinary test: over the seed images
+ * (tests/seeds.h), the files given and those in the directories given. Each is run whole, as every
+ * version of Windows, cut at every 16th byte (files above 8 KiB: in 512 steps), and with single
+ * bytes changed, always the same ones; those of a corpus (--whole) only whole.
  *
- *     replay_pe [FILE | DIRECTORY]...
- *     replay_pe --write-seeds DIRECTORY      (a corpus for libFuzzer to start from)
+ *     replay_pe [FILE | DIRECTORY]... [--whole [FILE | DIRECTORY]...]
+ *     replay_pe --write-seeds DIRECTORY      (a corpus to start from)
  */
 #include <dirent.h>
 #include <limits.h>
@@ -19,12 +19,13 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/seeds.h"
 
-#define MAX_FILE      (20u << 10) /* larger ones are passed over; libFuzzer is told the same */
+#define MAX_FILE      (20u << 10) /* larger ones are passed over; the engines are told the same */
 #define MAX_CUTS      512u
 #define CHANGES       256u
 #define HEADERS_BYTES 1024u /* half of the changes go here */
 
 static unsigned long files, runs;
+static bool only_whole;
 
 static void run(const uint8_t *bytes, size_t size)
 {
@@ -51,11 +52,25 @@ static void replay_changed(uint8_t *bytes, size_t size)
     }
 }
 
+/* As it stands, and as the other versions of Windows. */
+static void replay_whole(uint8_t *bytes, size_t size)
+{
+    run(bytes, size);
+    for (unsigned i = 1; i < FUZZ_VERSIONS && size > FUZZ_VERSION_AT; i++) {
+        uint8_t value = bytes[FUZZ_VERSION_AT];
+        bytes[FUZZ_VERSION_AT] = (uint8_t)(value % FUZZ_VERSIONS + i);
+        run(bytes, size);
+        bytes[FUZZ_VERSION_AT] = value;
+    }
+}
+
 static void replay_bytes(uint8_t *bytes, size_t size)
 {
     size_t step = size / 16 > MAX_CUTS ? size / MAX_CUTS : 16;
     files++;
-    run(bytes, size);
+    replay_whole(bytes, size);
+    if (only_whole)
+        return;
     for (size_t cut = 0; cut < size; cut += step)
         run(bytes, cut);
     replay_changed(bytes, size);
@@ -139,8 +154,12 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "--write-seeds") == 0)
         return write_seeds(argv[2]);
     replay_seeds();
-    for (int i = 1; i < argc; i++)
-        result |= replay_path(argv[i], 0);
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--whole") == 0)
+            only_whole = true;
+        else
+            result |= replay_path(argv[i], 0);
+    }
     printf("%lu files, %lu runs\n", files, runs);
     return result;
 }
