@@ -199,6 +199,12 @@ bool pe_section_of_rva(const struct pe_image *image, uint32_t rva, struct pe_sec
 /* True where SectionAlignment is below a page: one flat view of the file, no relocation
  * (facts 1.2). */
 bool pe_is_flat(const struct pe_image *image);
+/*
+ * How many bytes of the file the header pages show; what is left of their last page is zero. It is
+ * SizeOfHeaders, but Windows 7 counts the NT headers and the section table as headers even where
+ * SizeOfHeaders does not. Of a flat image, all bytes that the file has.
+ */
+uint32_t pe_headers_shown(const struct pe_image *image);
 /* SizeOfImage rounded up to a page; 0 when that overflows 32 bits. */
 uint32_t pe_mapped_size(const struct pe_image *image);
 /* 8 for PE32+, 4 for PE32. */

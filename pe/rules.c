@@ -139,7 +139,7 @@ const struct pe_rule pe_rules[] = {
                 ldr_unmapped_sections),
     LOADER_RULE("loadcfg.modern", W10, ANY, PROG,
                 "a program for Windows 6.3 or later has a load configuration of 0x48 bytes with a "
-                "security cookie inside the image",
+                "security cookie of the default value inside the image",
                 loadcfg_modern),
     LOADER_RULE(
         "loadcfg.guard_table", W10, ANY, BOTH,

@@ -101,7 +101,7 @@ bool pe_must_move(const struct pe_image *image);
 /*
  * The data directories as the user-mode loader sees them: Windows reads them from the mapped image,
  * where a PE section may lie over the end of the NT headers and what SizeOfHeaders cuts off is zero
- * (behaviours, Headers). PE_LAYOUT_FILE; changes image->h.
+ * (behaviours, Headers). In either layout; changes image->h.
  */
 void pe_directories_as_mapped(struct pe_image *image);
 

@@ -170,11 +170,30 @@ RULE(ldr_unmapped_sections)
     return true;
 }
 
-static bool cookie_is_inside(const struct pe_image *image, const struct pe_load_config *config)
+/* What compilers leave in the cookie, for the loader to replace: the facts sheet asks for this
+ * value (behaviours, Headers), the model only for a cookie inside of the image. */
+static bool cookie_is_fresh(const struct pe_image *image, uint32_t rva, uint64_t *cookie)
 {
+    *cookie = 0;
+    return pe_rva_ptr(image, rva, cookie) &&
+           *cookie == (image->h.pe32_plus ? 0x2b992ddfa232u : 0xbb40e64eu);
+}
+
+static bool check_cookie(const struct pe_image *image, const struct pe_load_config *config,
+                         struct pe_finding *found)
+{
+    struct pe_place place = pe_directory_place(image, IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG, false);
+    uint64_t cookie;
     uint32_t rva;
-    return (config->guard_flags & COOKIE_UNUSED) ||
-           pe_va_to_rva(image, config->security_cookie, &rva);
+    if (config->guard_flags & COOKIE_UNUSED)
+        return true;
+    if (!pe_va_to_rva(image, config->security_cookie, &rva))
+        return pe_broken(found, place,
+                         "the security cookie lies at 0x%" PRIx64 ", outside the image",
+                         config->security_cookie);
+    return cookie_is_fresh(image, rva, &cookie) ||
+           pe_broken(found, place, "the security cookie is 0x%" PRIx64 ", not the default value",
+                     cookie);
 }
 
 RULE(loadcfg_modern)
@@ -192,10 +211,7 @@ RULE(loadcfg_modern)
         return pe_broken(found, place,
                          "the load configuration has 0x%x bytes by its directory, 0x%x by itself",
                          dir->size, config.size);
-    return cookie_is_inside(image, &config) ||
-           pe_broken(found, pe_directory_place(image, IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG, false),
-                     "the security cookie lies at 0x%" PRIx64 ", outside the image",
-                     config.security_cookie);
+    return check_cookie(image, &config, found);
 }
 
 /*

@@ -374,8 +374,8 @@ RULE(sections_raw_in_file)
 }
 
 /*
- * Raw data past the virtual size is not mapped and not asked for: a raw size far beyond the file is
- * cut to the virtual size (behaviours, Sections).
+ * XP and 7 run programs whose raw size is far beyond the file: it is cut to the virtual size then,
+ * and nobody asks whether the file has that much (behaviours, Sections).
  */
 RULE(sections_last_raw)
 {
@@ -383,8 +383,9 @@ RULE(sections_last_raw)
     uint32_t last = image->h.number_of_sections - 1u;
     if (pe_is_flat(image) || image->h.number_of_sections == 0 || !pe_section_at(image, last, &s))
         return true;
-    uint32_t used = s.size_of_raw_data < s.mapped_size ? s.size_of_raw_data : s.mapped_size;
-    return (uint64_t)raw_pointer(image, &s) + used <= image->file_size ||
+    if (image->windows != PE_WINDOWS_10 && s.size_of_raw_data > s.mapped_size)
+        return true;
+    return (uint64_t)raw_pointer(image, &s) + s.size_of_raw_data <= image->file_size ||
            pe_broken(found, pe_section_place(image, last, PE_AT_RAW_POINTER),
                      "section %u has raw data at 0x%x, 0x%x bytes, the file 0x%" PRIx64, last,
                      s.pointer_to_raw_data, s.size_of_raw_data, image->file_size);

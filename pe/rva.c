@@ -41,7 +41,7 @@ static void file_piece(const struct pe_image *image, uint32_t rva, uint64_t limi
     uint32_t index, next;
     struct pe_section s;
     bool below = pe_section_below(image, rva, &index, &next);
-    uint64_t end = min_u64(limit, next), headers = min_u64(image->h.size_of_headers, end);
+    uint64_t end = min_u64(limit, next), headers = min_u64(pe_headers_shown(image), end);
     if (below && pe_section_at(image, index, &s) && rva - s.virtual_address < s.mapped_size) {
         uint64_t section_end = min_u64(end, (uint64_t)s.virtual_address + s.mapped_size);
         cut(p, s.file_offset, s.file_size, section_end - s.virtual_address,

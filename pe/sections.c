@@ -47,11 +47,28 @@ static uint32_t virtual_address(const struct pe_section_table *t, uint32_t i)
     return field(t, i, AT_VIRTUAL_ADDRESS);
 }
 
+/*
+ * SizeOfRawData as it is brought in: by whole units of FileAlignment, but never by more than a page
+ * (behaviours, Sections). An alignment that is none is refused by opt.file_alignment.
+ */
+static uint64_t raw_size(const struct pe_image *image, const struct pe_section *s)
+{
+    uint32_t unit = image->h.file_alignment < PE_PAGE_SIZE ? image->h.file_alignment : PE_PAGE_SIZE;
+    if (!pe_is_flat(image) && s->pointer_to_raw_data == 0) /* raw data at 0 is none */
+        return 0;
+    if (unit == 0 || (unit & (unit - 1)) || pe_is_flat(image))
+        return s->size_of_raw_data;
+    return pe_round_up(s->size_of_raw_data, unit);
+}
+
 /* The extents of a page-aligned image; a flat one is its file, byte for byte. */
 static void derive(const struct pe_image *image, struct pe_section *s)
 {
     uint64_t size = s->virtual_size ? s->virtual_size : s->size_of_raw_data;
-    uint64_t offset = s->pointer_to_raw_data;
+    uint64_t offset = s->pointer_to_raw_data, raw = raw_size(image, s);
+    bool in_file = image->layout == PE_LAYOUT_FILE;
+    /* A mapped image knows its file's size from whoever mapped it, or it does not. */
+    uint64_t file = in_file ? image->bytes.size : image->file_size;
     if (!pe_is_flat(image)) {
         size = pe_round_up(size, PE_PAGE_SIZE);
         offset &= ~(uint64_t)(PE_SECTOR_SIZE - 1);
@@ -60,12 +77,40 @@ static void derive(const struct pe_image *image, struct pe_section *s)
         size = UINT32_MAX & ~(PE_PAGE_SIZE - 1);
     s->mapped_size = (uint32_t)size;
     s->file_offset = s->size_of_raw_data ? (uint32_t)offset : 0;
-    s->file_size = s->size_of_raw_data < size ? s->size_of_raw_data : (uint32_t)size;
-    if (image->layout == PE_LAYOUT_FILE) {
-        uint64_t room = offset < image->bytes.size ? image->bytes.size - offset : 0;
-        if (s->file_size > room)
-            s->file_size = (uint32_t)room;
-    }
+    if (raw > size)
+        raw = size;
+    uint64_t room = offset < file ? file - offset : 0;
+    if ((file || in_file) && raw > room)
+        raw = room;
+    s->file_size = (uint32_t)raw;
+}
+
+/*
+ * Windows 7's size is that of its rule opt.headers_total; a SizeOfHeaders of 1 runs there
+ * (behaviours, Headers). More than the addresses that lie before the first PE section it cannot be.
+ */
+static uint64_t headers_of_7(const struct pe_image *image)
+{
+    const struct pe_headers *h = &image->h;
+    uint64_t total = h->section_table_offset - h->e_lfanew + h->e_lfanew % PE_PAGE_SIZE +
+                     (uint64_t)h->number_of_sections * PE_SECTION_HEADER_SIZE;
+    uint64_t room = pe_round_up(h->size_of_headers, h->section_alignment);
+    if (total > room)
+        total = room;
+    return total > h->size_of_headers ? total : h->size_of_headers;
+}
+
+uint32_t pe_headers_shown(const struct pe_image *image)
+{
+    uint64_t file = image->file_size ? image->file_size : UINT64_MAX;
+    uint64_t size = image->h.size_of_headers, limit = pe_mapped_size(image);
+    if (pe_is_flat(image))
+        size = file;
+    else if (image->windows == PE_WINDOWS_7)
+        size = headers_of_7(image);
+    if (size > file)
+        size = file;
+    return (uint32_t)(size < limit ? size : limit);
 }
 
 bool pe_section_at(const struct pe_image *image, uint32_t i, struct pe_section *out)

@@ -37,7 +37,8 @@ static void plan_flat(const struct pe_image *image, struct mm_plan *plan)
 static nt_status plan_headers(const struct pe_image *image, struct mm_plan *plan, uint64_t *end,
                               struct pe_error *err)
 {
-    uint64_t size = image->h.size_of_headers, file = image->bytes.size;
+    uint32_t shown = pe_headers_shown(image);
+    uint64_t size = shown > image->h.size_of_headers ? shown : image->h.size_of_headers;
 
     *end = mm_round_up(size, MM_PAGE);
     if (*end > plan->image_size)
@@ -47,7 +48,7 @@ static nt_status plan_headers(const struct pe_image *image, struct mm_plan *plan
                                                 .source = MM_SOURCE_OBJECT,
                                                 .protect = PAGE_READONLY,
                                                 .pe_section = -1},
-                                     .data_size = (uint32_t)(size < file ? size : file)});
+                                     .data_size = shown});
     return STATUS_SUCCESS;
 }
 
@@ -141,7 +142,8 @@ nt_status mm_plan_make(const struct pe_image *image, bool map_file, struct mm_pl
         return pe_fail_rule(err, STATUS_INVALID_IMAGE_FORMAT, "opt.size_of_image",
                             "SizeOfImage 0x%x is not usable", image->h.size_of_image);
     /* Headers, and at most a file part and a tail for each PE section. */
-    plan.pieces = calloc(1 + 2 * (size_t)image->h.number_of_sections, sizeof(*plan.pieces));
+    plan.pieces = calloc(pe_is_flat(image) ? 1 : 1 + 2 * (size_t)image->h.number_of_sections,
+                         sizeof(*plan.pieces));
     if (plan.pieces == NULL)
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for the plan of the image");
     if (pe_is_flat(image)) {

@@ -110,10 +110,8 @@ nt_status mm_view_privatize(struct mm_view *view, uint32_t rva, uint32_t len, st
 /* Where the mapped header shows ImageBase; false when the header page does not hold it. */
 static bool base_field(const struct mm_view *view, uint32_t *rva, uint32_t *width)
 {
-    const struct pe_headers *h = &view->section->image.h;
     uint64_t at = mm_section_base_field(view->section, width);
-    uint64_t end =
-        h->size_of_headers < view->section->size ? h->size_of_headers : view->section->size;
+    uint64_t end = pe_headers_shown(&view->section->image);
 
     *rva = (uint32_t)at;
     return at < end && end - at >= *width;

@@ -178,19 +178,12 @@ static void fill_attributes(struct mm_view *view, bool sharing)
  */
 static void bind_image(struct mm_view *view)
 {
-    struct pe_span bytes = {mm_ptr(view->range.base), view->range.size};
-    struct pe_image mapped;
-
     view->image = view->section->image;
-    view->image.bytes = bytes;
+    view->image.bytes = (struct pe_span){mm_ptr(view->range.base), view->range.size};
     view->image.layout = PE_LAYOUT_MAPPED;
     view->image.readable = mm_view_readable_run;
     view->image.view = view;
-    if (!nt_ok(pe_open(bytes, PE_LAYOUT_MAPPED, &mapped, NULL)) ||
-        mapped.h.pe32_plus != view->image.h.pe32_plus)
-        return;
-    view->image.h.number_of_rva_and_sizes = mapped.h.number_of_rva_and_sizes;
-    memcpy(view->image.h.directory, mapped.h.directory, sizeof(mapped.h.directory));
+    pe_directories_as_mapped(&view->image);
 }
 
 static nt_status populate(struct mm_view *view, int shared_fd, struct pe_error *err)

@@ -293,7 +293,7 @@ static void last_raw_cut(struct odd *odd)
     odd_resize(odd, odd->size - 1);
 }
 
-/* The file may end where the virtual size does. */
+/* XP and 7 do not ask for what lies beyond the virtual size. */
 static void last_raw_used(struct odd *odd)
 {
     struct pebuild *b = start(odd);
@@ -518,7 +518,11 @@ const struct odd_row odd_rows[] = {
      .build = last_raw_cut,
      .formats = ODD_BOTH,
      BY_ALL("sections.last_raw")},
-    {.name = "last-raw-used", .build = last_raw_used, .formats = ODD_BOTH, RUNS},
+    {.name = "last-raw-used",
+     .build = last_raw_used,
+     .formats = ODD_BOTH,
+     BY_10("sections.last_raw"),
+     RUNS},
     {.name = "flat-moved", .build = flat_moved, .formats = ODD_BOTH, BY_ALL("la.flat")},
     {.name = "flat-larger", .build = flat_larger, .formats = ODD_BOTH, BY_ALL("la.flat")},
     {.name = "flat-second-moved",

@@ -137,11 +137,24 @@ static void dirty_tail_in_file(void **state)
     struct planned p;
 
     b->sections[0].size_of_raw_data = 0x1800;
+    b->h.file_alignment = 0x200;
     p = plan_of(b, true);
     assert_extent(&p, 1, 0x1000, 0x1000, MM_SOURCE_FILE, 0x1000, PAGE_EXECUTE_READ);
     assert_extent(&p, 2, 0x2000, 0x1000, MM_SOURCE_OBJECT, 0x2000, PAGE_EXECUTE_READ);
     assert_int_equal(p.plan.pieces[2].data_offset, 0x2000);
     assert_int_equal(p.plan.pieces[2].data_size, 0x800);
+    drop(&p);
+}
+
+/* With a FileAlignment of a page that page comes as a whole, whatever the raw size says. */
+static void whole_pages_of_file(void **state)
+{
+    struct pebuild *b = page_aligned(0x2000, 0x2000);
+    struct planned p;
+
+    b->sections[0].size_of_raw_data = 0x1800;
+    p = plan_of(b, true);
+    assert_extent(&p, 1, 0x1000, 0x2000, MM_SOURCE_FILE, 0x1000, PAGE_EXECUTE_READ);
     drop(&p);
 }
 
@@ -245,6 +258,7 @@ int main(void)
         cmocka_unit_test(mapped_from_file),
         cmocka_unit_test(file_ends_in_page),
         cmocka_unit_test(dirty_tail_in_file),
+        cmocka_unit_test(whole_pages_of_file),
         cmocka_unit_test(flat),
         cmocka_unit_test(shared),
         cmocka_unit_test(gaps),

@@ -171,7 +171,8 @@ static void directory_inside_the_image(void **state)
     }
 }
 
-/* VirtualSize 0 means SizeOfRawData; raw data is cut to it; offsets are rounded down to 0x200. */
+/* VirtualSize 0 means SizeOfRawData; raw data comes by units of FileAlignment and is cut to the
+ * virtual size; offsets are rounded down to 0x200. */
 static void section_extents(void **state)
 {
     static const struct {
@@ -184,7 +185,9 @@ static void section_extents(void **state)
         {0x10, 0x1800, 0x400, 0x1000, 0x400, 0x1000},
         {0x10, 0xfffff000, 0x400, 0x1000, 0x400, 0x1000},
         {0x1000, 0x200, 0x5ff, 0x1000, 0x400, 0x200},
-        {0x1000, 1, 0x5ff, 0x1000, 0x400, 1},
+        {0x1000, 1, 0x5ff, 0x1000, 0x400, 0x200},
+        {0x1000, 0x201, 0x400, 0x1000, 0x400, 0x400},
+        {0x1000, 0x200, 0, 0x1000, 0, 0},               /* raw data at 0 is none */
         {0x1000, 0, 0xdeadbeef, 0x1000, 0, 0},          /* the pointer is ignored */
         {0x1000, 0x200, 0x2300, 0x1000, 0x2200, 0x200}, /* the file ends at 0x2400 */
         {0x1000, 0x1000, 0x2200, 0x1000, 0x2200, 0x200},
@@ -211,6 +214,39 @@ static void section_extents(void **state)
             fail_msg("row %zu: %x %x %x", i, s.mapped_size, s.file_offset, s.file_size);
         assert_false(pe_section_at(&image, 1, &s));
         free(bytes);
+    }
+}
+
+/* SizeOfHeaders, on Windows 7 at least NT headers and section table; never more than there is. */
+static void headers_shown(void **state)
+{
+    static const struct {
+        uint32_t size_of_headers, lfanew, shown, shown_by_7; /* the table ends 0x120 after lfanew */
+    } rows[] = {
+        {0x400, 0x80, 0x400, 0x400},
+        {0x190, 0x80, 0x190, 0x1a0},
+        {1, 0x80, 1, 0x1a0},
+        {1, 0xf80, 1, 0x1000},
+        {0x1001, 0x1080, 0x1001, 0x1001},
+        {0x3000, 0x80, 0x3000, 0x3000},
+        {0x5000, 0x80, 0x4321, 0x4321},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct pe_image image = {.layout = PE_LAYOUT_FILE, .file_size = 0x4321};
+        image.h.size_of_image = 0x6000;
+        image.h.section_alignment = 0x1000;
+        image.h.size_of_headers = rows[i].size_of_headers;
+        image.h.e_lfanew = rows[i].lfanew;
+        image.h.section_table_offset = rows[i].lfanew + 24 + 224;
+        image.h.number_of_sections = 1;
+        image.windows = PE_WINDOWS_10;
+        assert_int_equal(pe_headers_shown(&image), rows[i].shown);
+        image.windows = PE_WINDOWS_XP;
+        assert_int_equal(pe_headers_shown(&image), rows[i].shown);
+        image.windows = PE_WINDOWS_7;
+        assert_int_equal(pe_headers_shown(&image), rows[i].shown_by_7);
+        image.h.section_alignment = 0x200; /* flat: the file */
+        assert_int_equal(pe_headers_shown(&image), 0x4321);
     }
 }
 
@@ -475,6 +511,7 @@ int main(void)
         cmocka_unit_test(directory_count),
         cmocka_unit_test(directory_inside_the_image),
         cmocka_unit_test(section_extents),
+        cmocka_unit_test(headers_shown),
         cmocka_unit_test(section_of_rva),
         cmocka_unit_test(unordered_table),
         cmocka_unit_test(rva_copy_shows_the_mapped_image),
