@@ -164,7 +164,8 @@ const struct pe_rule pe_rules[] = {
     MOVE_RULE("reloc.types", XP | W7, FORMAT(FORMAT),
               "fixups have a type that the machine knows (x86: 0-10, not 8)"),
     MOVE_RULE("reloc.inside", ALL, FORMAT(FORMAT), "every fixup lies inside the image"),
-    MOVE_RULE("reloc.headers", W7, FORMAT(FORMAT), "no fixup changes a signature in the headers"),
+    MOVE_RULE("reloc.headers", W7, FORMAT(FORMAT),
+              "no fixup changes a signature in the headers, or e_lfanew of a page-aligned image"),
     MOVE_RULE("reloc.headers", W10, FORMAT(FORMAT),
               "no fixup changes a signature in the headers, or e_lfanew"),
 };
