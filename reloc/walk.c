@@ -16,10 +16,11 @@
 #include "pe/rules.h"
 
 /*
- * More entries than this are an attack: 2^24 fixups are 32 MiB of relocations, some sixteen times
- * what the largest browser DLLs have, while a zero-filled directory of a small file could claim
- * billions.
+ * More entries than these are an attack: what the file has room for, in two bytes each, or a
+ * million, since the end of a directory may be zero fill; a small file could claim billions there.
+ * Where the file's size is not known, 2^24: some sixteen times what the largest browser DLLs have.
  */
+#define MIN_ENTRIES (1u << 20)
 #define MAX_ENTRIES (1u << 24)
 
 #define WINDOW_PAGES (1u << 16)
@@ -164,13 +165,19 @@ static const struct reloc_type *settle_type(const struct reloc_type *const *type
     return type;
 }
 
+static uint64_t max_entries(const struct pe_image *image)
+{
+    uint64_t room = image->file_size ? image->file_size / 2 : MAX_ENTRIES;
+    return room > MIN_ENTRIES ? room : MIN_ENTRIES;
+}
+
 static nt_status first_pass(const struct reloc_walk *walk, struct page_window *window,
                             struct reloc_plan *plan, struct pe_error *err)
 {
     const struct reloc_type *types[RELOC_TYPE_COUNT];
     struct pe_fixup_iter it;
     struct pe_fixup fixup;
-    uint32_t entries = 0;
+    uint64_t entries = 0, most = max_entries(walk->image);
     int more;
 
     reloc_types_of(walk->image, types);
@@ -178,7 +185,7 @@ static nt_status first_pass(const struct reloc_walk *walk, struct page_window *w
         return reloc_refuse(walk->image, plan, "reloc.inside",
                             "the relocation directory lies outside the image", err);
     while ((more = pe_fixup_next(&it, &fixup)) > 0) {
-        if (++entries > MAX_ENTRIES)
+        if (++entries > most)
             return reloc_refuse(walk->image, plan, "reloc.blocks",
                                 "there are more fixups than in any real image", err);
         const struct reloc_type *type = settle_type(types, &fixup);
@@ -201,7 +208,8 @@ static void later_pass(const struct reloc_walk *walk, struct page_window *window
     reloc_types_of(walk->image, types);
     if (!pe_fixups(walk->image, &it))
         return;
-    for (uint32_t n = 0; n < MAX_ENTRIES && pe_fixup_next(&it, &fixup) > 0; n++) {
+    uint64_t most = max_entries(walk->image);
+    for (uint64_t n = 0; n < most && pe_fixup_next(&it, &fixup) > 0; n++) {
         const struct reloc_type *type = settle_type(types, &fixup);
         if (type && may_write(walk, &fixup, type->width))
             mark_pages(&fixup, type->width, window, NULL);

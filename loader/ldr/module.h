@@ -43,6 +43,7 @@ struct ldr_tls {
     uint32_t slot; /* LDR_NO_TLS_SLOT = the module has no TLS directory */
     uint32_t alignment;
     uint32_t template_size, zero_fill;
+    uint32_t copied; /* bytes of the template that are kept; zeroes follow */
     void *template;
     uint64_t callbacks; /* address of the callback array, 0 = none */
     bool starts_late;   /* the callbacks are not told of the process's start (init.c) */

@@ -17,36 +17,42 @@
 #define SLOT_COUNT 1088u
 /* The directory's sizes are not validated (behaviours, TLS); what no linker writes counts as
  * nothing. */
-#define MAX_ZERO_FILL 0x10000000u
+#define MAX_PART      0x10000000u
 #define MAX_CALLBACKS 0x10000u
-#define MIN_ALIGNMENT 16u /* what malloc() gives in both word sizes */
+#define MIN_ALIGNMENT 16u
+/* A template is mostly zero fill where it is larger than the image's file, and than this. */
+#define MIN_COPIED 0x100000u
 
 static struct ldr_module *owners[SLOT_COUNT];
 static struct ldr_thread *threads;
 
 /* ---- blocks ---- */
 
-/* Zeroed memory, which costs nothing before it is touched unless the alignment is unusual. */
-static void *zeroed(size_t size, uint32_t alignment)
-{
-    void *memory = NULL;
-    if (alignment <= MIN_ALIGNMENT) {
-        return calloc(1, size);
-    }
-    if (posix_memalign(&memory, alignment, size) != 0) {
-        return NULL;
-    }
-    return memset(memory, 0, size);
-}
-
+/*
+ * Zeroed memory, of which only the pages that are touched cost anything, whatever its alignment.
+ * The word in front of a block says where its allocation begins.
+ */
 static void *block_create(const struct ldr_tls *tls)
 {
+    size_t room = tls->alignment + sizeof(void *);
     size_t size = (size_t)tls->template_size + tls->zero_fill;
-    void *block = zeroed(size ? size : 1, tls->alignment);
-    if (block && tls->template_size) {
-        memcpy(block, tls->template, tls->template_size);
+    char *memory = calloc(1, room + size);
+    if (!memory) {
+        return NULL;
+    }
+    void **block = (void **)((uintptr_t)(memory + room) & ~(uintptr_t)(tls->alignment - 1));
+    block[-1] = memory;
+    if (tls->copied) {
+        memcpy(block, tls->template, tls->copied);
     }
     return block;
+}
+
+static void block_free(void **block)
+{
+    if (block) {
+        free(block[-1]);
+    }
 }
 
 static void **blocks_of(const struct ldr_thread *thread)
@@ -57,7 +63,7 @@ static void **blocks_of(const struct ldr_thread *thread)
 static void drop_blocks(uint32_t slot)
 {
     for (struct ldr_thread *thread = threads; thread; thread = thread->next) {
-        free(blocks_of(thread)[slot]);
+        block_free(blocks_of(thread)[slot]);
         blocks_of(thread)[slot] = NULL;
     }
 }
@@ -85,7 +91,7 @@ nt_status ldr_thread_register(struct ldr_thread *thread, void **tls_field, struc
         threads = thread;
     } else {
         for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
-            free(blocks[slot]);
+            block_free(blocks[slot]);
         }
         free(blocks);
     }
@@ -103,7 +109,7 @@ void ldr_thread_unregister(struct ldr_thread *thread)
     }
     *thread->tls_field = NULL;
     for (uint32_t slot = 0; slot < thread->slot_count; slot++) {
-        free(blocks[slot]);
+        block_free(blocks[slot]);
     }
     free(blocks);
     ldr_unlock();
@@ -124,19 +130,21 @@ static nt_status read_template(struct ldr_module *module, const struct pe_tls *d
                                struct pe_error *err)
 {
     struct ldr_tls *tls = &module->tls;
+    const struct pe_image *image = mm_view_image(module->view);
+    uint64_t most = image->file_size > MIN_COPIED ? image->file_size : MIN_COPIED;
     uint64_t size = dir->end_address_of_raw_data - dir->start_address_of_raw_data;
     uint32_t rva;
-    bool valid = size < UINT32_MAX && size > 0 &&
+    bool valid = size <= MAX_PART && size > 0 &&
                  inside(module, dir->start_address_of_raw_data, (uint32_t)size, &rva);
     tls->template_size = valid ? (uint32_t)size : 0;
-    tls->zero_fill = dir->size_of_zero_fill <= MAX_ZERO_FILL ? dir->size_of_zero_fill : 0;
+    tls->zero_fill = dir->size_of_zero_fill <= MAX_PART ? dir->size_of_zero_fill : 0;
     tls->alignment = dir->alignment > MIN_ALIGNMENT ? dir->alignment : MIN_ALIGNMENT;
     if (!valid) {
         return STATUS_SUCCESS;
     }
-    tls->template = malloc(tls->template_size);
-    if (!tls->template ||
-        !pe_rva_copy(mm_view_image(module->view), rva, tls->template, tls->template_size)) {
+    tls->copied = (uint32_t)(size < most ? size : most);
+    tls->template = malloc(tls->copied);
+    if (!tls->template || !pe_rva_copy(image, rva, tls->template, tls->copied)) {
         return pe_fail(err, STATUS_NO_MEMORY, "%s: no memory for its TLS template", module->name);
     }
     return STATUS_SUCCESS;

@@ -15,6 +15,7 @@
 
 #define MAX_SECONDS 8.0
 #define MAX_MEMORY  (96u << 20)
+#define HUGE_SIZE   0x0f000000u /* of a PE section without bytes in the file */
 
 static double seconds(void)
 {
@@ -96,6 +97,61 @@ static void forwarders_to_nowhere(void **state)
     loads_cheaply(b, spec.file, STATUS_DLL_NOT_FOUND);
 }
 
+/* An image whose TLS directory says: fields of 32 bits each, which a PE32+ image has 64 of. */
+static struct pebuild *with_tls(const char *file, uint32_t begin_rva, uint32_t end_rva,
+                                uint32_t zero_fill, uint32_t characteristics)
+{
+    struct pebuild_tls tls = {
+        .zero_fill = zero_fill, .characteristics = characteristics, .template_size = 0};
+    struct graph_spec spec = {.file = file, .tls = &tls};
+    struct pebuild *b = graph_builder(&spec, NULL);
+    for (uint32_t i = 0; i < b->section_count && end_rva; i++) {
+        struct pebuild_section *s = &b->sections[i];
+        uint32_t at = tls.directory_rva - s->virtual_address;
+        if (at >= s->data_size)
+            continue;
+        pebuild_put32(s->data, at, (uint32_t)b->h.image_base + begin_rva);
+        pebuild_put32(s->data, at + (uint32_t)sizeof(void *), (uint32_t)b->h.image_base + end_rva);
+        b->h.characteristics |= IMAGE_FILE_RELOCS_STRIPPED;
+    }
+    return b;
+}
+
+static void tls_zero_fill(void **state)
+{
+    loads_cheaply(with_tls("zero.dll", 0, 0, 0x0fffffff, 0x00e00000), "zero.dll", STATUS_SUCCESS);
+    loads_cheaply(with_tls("zero1.dll", 0, 0, 0x0fffffff, 0), "zero1.dll", STATUS_SUCCESS);
+}
+
+/* The template is a PE section without bytes in the file. */
+static void tls_template_in_zero_fill(void **state)
+{
+    struct pebuild *b = with_tls("huge.dll", 0x10000, 0x10000 + HUGE_SIZE, 0, 0);
+    pebuild_section(b, ".bss", PEBUILD_BSS, NULL, 0, HUGE_SIZE + 0x10000);
+    loads_cheaply(b, "huge.dll", STATUS_SUCCESS);
+}
+
+/* One block of `count` entries that are all padding; the image lies below the first usable address.
+ */
+static struct pebuild *with_padding(const char *file, uint32_t count)
+{
+    const uint32_t header[] = {0x1000, 8 + 2 * count};
+    struct graph_spec spec = {.file = file};
+    struct pebuild *b = graph_builder(&spec, NULL);
+    uint32_t i = pebuild_section(b, ".pad", PEBUILD_DATA, header, sizeof(header), HUGE_SIZE);
+    pebuild_directory(b, IMAGE_DIRECTORY_ENTRY_BASERELOC, b->sections[i].virtual_address,
+                      header[1]);
+    b->h.image_base = 0;
+    b->h.address_of_entry_point = 0;
+    return b;
+}
+
+static void fixups_in_zero_fill(void **state)
+{
+    loads_cheaply(with_padding("some.dll", 1u << 20), "some.dll", STATUS_SUCCESS);
+    loads_cheaply(with_padding("pad.dll", 1u << 24), "pad.dll", STATUS_INVALID_IMAGE_FORMAT);
+}
+
 static int set_up(void **state)
 {
     return tempdir_create() | graph_register_host();
@@ -110,9 +166,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(forwarders_that_loop),
-        cmocka_unit_test(forwarders_that_are_long),
-        cmocka_unit_test(forwarders_to_nowhere),
+        cmocka_unit_test(forwarders_that_loop),      cmocka_unit_test(forwarders_that_are_long),
+        cmocka_unit_test(forwarders_to_nowhere),     cmocka_unit_test(tls_zero_fill),
+        cmocka_unit_test(tls_template_in_zero_fill), cmocka_unit_test(fixups_in_zero_fill),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
