@@ -503,12 +503,7 @@ const struct odd_row odd_rows[] = {
      .formats = ODD_BOTH,
      BY_7_10("reloc.headers"),
      RUNS},
-    {.name = "fixup-nt",
-     .build = fixup_nt,
-     .formats = ODD_BOTH,
-     BY_7_10("reloc.headers"),
-     RUNS,
-     RUNS},
+    {.name = "fixup-nt", .build = fixup_nt, .formats = ODD_BOTH, BY_7_10("reloc.headers"), RUNS},
     {.name = "fixup-machine", .build = fixup_machine, .formats = ODD_BOTH, RUNS},
     {0},
 };
