@@ -25,10 +25,14 @@ static json_t *exports_json(const struct cli_file *file, void *own)
     json_t *doc = doc_new("exports", file->path), *array = json_array();
     struct pe_exports exports;
     struct pe_export export;
-    uint32_t used = 0, last = UINT32_MAX;
+    uint32_t used = 0, last = UINT32_MAX, budget = DOC_LISTING;
     if (pe_exports_open(&file->image, &exports)) {
         struct pe_export_iter it = {.exports = &exports};
         while (pe_export_next(&it, &export)) {
+            if (!doc_afford(&budget, (uint64_t) export.name.len + export.forwarder.len)) {
+                doc_set(doc, "error", doc_format("%s: too many or too long exports", file->path));
+                break;
+            }
             used += export.index != last;
             last = export.index;
             json_array_append_new(array, export_json(&export));

@@ -8,14 +8,22 @@
 
 int cmd_imports(int argc, char **argv);
 
+/* What a walk over both directories may still list, and how it ended. */
+struct listing {
+    uint32_t budget;
+    bool whole; /* nothing was unreadable */
+};
+
 static json_t *functions_json(const struct pe_image *image, const struct pe_import_module *module,
-                              int *end)
+                              struct listing *listing)
 {
     json_t *array = json_array();
     struct pe_import_iter it;
     struct pe_import import;
+    int more;
     pe_imports(image, module, &it);
-    while ((*end = pe_import_next(&it, &import)) > 0) {
+    while ((more = pe_import_next(&it, &import)) > 0 &&
+           doc_afford(&listing->budget, import.name.len)) {
         json_t *o = json_object();
         if (import.by_ordinal) {
             doc_set(o, "ordinal", json_integer(import.ordinal));
@@ -26,24 +34,26 @@ static json_t *functions_json(const struct pe_image *image, const struct pe_impo
         doc_set(o, "iat_rva", doc_hex(import.thunk_rva));
         json_array_append_new(array, o);
     }
+    listing->whole = more >= 0;
     return array;
 }
 
-/* Appends the modules of one directory; false when the data ends in something unreadable. */
-static bool append_modules(json_t *array, struct pe_import_module_iter *it)
+/* Appends the modules of one directory, up to something unreadable. */
+static void append_modules(json_t *array, struct pe_import_module_iter *it, struct listing *listing)
 {
     struct pe_import_module module;
-    int more, end = 0;
-    while ((more = pe_import_module_next(it, &module)) > 0 && end >= 0) {
+    int more = 0;
+    while (listing->whole && (more = pe_import_module_next(it, &module)) > 0 &&
+           doc_afford(&listing->budget, module.name.len)) {
         json_t *o = json_object();
         doc_set(o, "module", doc_str(module.name));
         doc_set(o, "delay", json_boolean(module.delay));
         doc_set(o, "bound", json_boolean(module.time_date_stamp != 0));
         doc_set(o, "iat_rva", doc_hex(module.iat_rva));
-        doc_set(o, "functions", functions_json(it->image, &module, &end));
+        doc_set(o, "functions", functions_json(it->image, &module, listing));
         json_array_append_new(array, o);
     }
-    return more >= 0 && end >= 0;
+    listing->whole = listing->whole && more >= 0;
 }
 
 static json_t *bound_json(const struct pe_image *image)
@@ -66,14 +76,21 @@ static json_t *imports_json(const struct cli_file *file, void *own)
 {
     json_t *doc = doc_new("imports", file->path), *modules = json_array();
     struct pe_import_module_iter it;
+    struct listing listing = {DOC_LISTING, true};
     bool whole = true;
-    if (pe_import_modules(&file->image, &it))
-        whole = append_modules(modules, &it) && whole;
+    if (pe_import_modules(&file->image, &it)) {
+        append_modules(modules, &it, &listing);
+        whole = listing.whole;
+    }
+    listing.whole = true;
     if (pe_delay_import_modules(&file->image, &it))
-        whole = append_modules(modules, &it) && whole;
+        append_modules(modules, &it, &listing);
+    whole = whole && listing.whole;
     doc_set(doc, "modules", modules);
     doc_set(doc, "bound_modules", bound_json(&file->image));
-    if (!whole)
+    if (listing.budget == 0)
+        doc_set(doc, "error", doc_format("%s: too many or too long imports", file->path));
+    else if (!whole)
         doc_set(doc, "error",
                 doc_format("%s: the import directory ends in unreadable data", file->path));
     return doc;

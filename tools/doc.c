@@ -27,6 +27,14 @@ json_t *doc_hex(uint64_t value)
     return json_string(text);
 }
 
+bool doc_afford(uint32_t *budget, uint64_t length)
+{
+    const uint32_t entry = 128;
+    bool enough = length + entry <= *budget;
+    *budget = enough ? *budget - entry - (uint32_t)length : 0;
+    return enough;
+}
+
 json_t *doc_str(struct pe_str text)
 {
     char *out = malloc((size_t)text.len * 4 + 1), *p = out;

@@ -20,6 +20,13 @@ json_t *doc_text(const char *text);  /* the same for a C string; NULL = null */
 json_t *doc_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Takes the reference of `value`, as json_object_set_new does. */
 void doc_set(json_t *object, const char *key, json_t *value);
+/*
+ * Tables of a hostile file may share their entries and names, so that a listing could be millions
+ * of times as large as the file. `budget` begins as DOC_LISTING, enough for 200000 entries; false
+ * when an entry with `length` bytes of names goes beyond it.
+ */
+#define DOC_LISTING 0x2000000u
+bool doc_afford(uint32_t *budget, uint64_t length);
 typedef void (*doc_printer)(json_t *doc);
 /*
  * Shows and releases the document: as JSON, or by `print`. A document with the key "error" is a
