@@ -46,19 +46,33 @@ static void keep_smallest(struct pe_export_iter *it, uint64_t key)
     }
 }
 
-/* Fills the window with the smallest keys not below it->from, in ascending order. */
-static void fill(struct pe_export_iter *it)
+#define CHUNK 512u /* name-table entries that are read at once */
+
+/* The entries [i, i + count) of the table, as far as they can be read. */
+static void gather(struct pe_export_iter *it, uint32_t i, uint32_t count)
 {
     const struct pe_exports *e = it->exports;
-    uint16_t index;
-    it->count = it->next = 0;
-    for (uint32_t i = 0; i < e->name_count; i++) {
-        if (!pe_rva_u16(e->image, e->name_ordinals_rva + i * 2, &index))
+    uint8_t buffer[CHUNK * 2];
+    struct pe_span entries = {buffer, sizeof(buffer)};
+    bool whole = pe_rva_copy(e->image, e->name_ordinals_rva + i * 2, buffer, count * 2);
+    for (uint32_t n = 0; n < count; n++) {
+        uint16_t index;
+        if (whole ? !pe_u16(entries, n * 2, &index)
+                  : !pe_rva_u16(e->image, e->name_ordinals_rva + (i + n) * 2, &index))
             continue;
-        uint64_t key = (uint64_t)index << 32 | i;
+        uint64_t key = (uint64_t)index << 32 | (i + n);
         if (key >= it->from)
             keep_smallest(it, key);
     }
+}
+
+/* Fills the window with the smallest keys not below it->from, in ascending order. */
+static void fill(struct pe_export_iter *it)
+{
+    uint32_t names = it->exports->name_count;
+    it->count = it->next = 0;
+    for (uint32_t i = 0; i < names; i += CHUNK)
+        gather(it, i, names - i < CHUNK ? names - i : CHUNK);
     for (uint32_t left = it->count; left > 1; left--) {
         swap(&it->window[0], &it->window[left - 1]);
         sift_down(it->window, left - 1, 0);
