@@ -188,6 +188,8 @@ static void alignment_512_mb(struct odd *odd)
     odd->b->h.section_alignment = 0x20000000;
     odd->b->h.file_alignment = 0x10000;
     odd->b->h.image_base = 0x10000;
+    /* Under AddressSanitizer a 32-bit process has no such room below 2 GB: it moves then. */
+    odd->b->h.characteristics |= IMAGE_FILE_LARGE_ADDRESS_AWARE;
     odd_piece(odd, 0x20000000);
     odd_print(odd, "half a gigabyte to the next one");
     odd_exit(odd, 0);
