@@ -30,10 +30,10 @@ static void register_builtins(void)
         {.ordinal = 12, .kind = LDR_EXPORT_FUNCTION, .address = (const void *)sample_function},
     };
     static const struct ldr_builtin_family family = {list, sizeof(list) / sizeof(list[0])};
-    static const char *const names[] = {
-        "CreateFileA",  "ExitProcess",  "GetModuleHandleA", "GetProcAddress",
-        "GetTickCount", "LoadLibraryA", "VirtualProtect",   "free",
-        "malloc",       "puts"};
+    static const char *const names[] = {"CreateFileA",    "ExitProcess",  "GetModuleHandleA",
+                                        "GetProcAddress", "GetTickCount", "LoadLibraryA",
+                                        "VirtualProtect", "free",         "malloc",
+                                        "printf",         "puts"};
     static const struct ldr_builtin modules[] = {
         {"KERNEL32.dll", 0, &family, 1, names, sizeof(names) / sizeof(names[0]), NULL, NULL},
         {"msvcrt.dll", 0, &family, 1, names, sizeof(names) / sizeof(names[0]), NULL, NULL},

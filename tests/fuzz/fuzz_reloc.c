@@ -119,7 +119,8 @@ static void check(struct subject *s)
     reloc_apply(&s->image, s->delta, NULL, NULL, &there, NULL);
     if (simple)
         check_counts(&plan, &there);
-    if (!simple || !nt_ok(there.status))
+    if (!simple || !nt_ok(there.status) ||
+        (!s->image.h.pe32_plus && s->image.h.image_base + s->size > UINT64_C(1) << 32))
         return;
     s->image.h.image_base += (uint64_t)s->delta; /* where it is now */
     reloc_apply(&s->image, -s->delta, NULL, NULL, &back, NULL);

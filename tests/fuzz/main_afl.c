@@ -30,7 +30,7 @@ static int run_file(const char *path)
     return result;
 }
 
-#ifdef __AFL_FUZZ_TESTCASE_LEN
+#ifdef FUZZ_PERSISTENT
 __AFL_FUZZ_INIT();
 
 static int run_afl(void)
