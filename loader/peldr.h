@@ -98,7 +98,14 @@ PELDR_API void *peldr_sym_ordinal(peldr_module *module, uint16_t ordinal);
  * Windows. 7 and 10 are the 64-bit editions; XP is 5.1 for PE32 and its x64 edition for PE32+.
  */
 
-enum { PELDR_WINDOWS_XP = 1, PELDR_WINDOWS_7 = 2, PELDR_WINDOWS_10 = 4, PELDR_WINDOWS_ALL = 7 };
+enum {
+    PELDR_WINDOWS_XP = 1,
+    PELDR_WINDOWS_7 = 2,
+    PELDR_WINDOWS_10 = 4,
+    PELDR_WINDOWS_ALL = 7,
+    PELDR_VERIFY_AS_PROGRAM = 0x100,
+    PELDR_VERIFY_AS_DLL = 0x200,
+};
 
 /*
  * The version that this process stands for from now on; 10 unless it is set, or what the
@@ -124,7 +131,8 @@ struct peldr_broken_rule {
 typedef void (*peldr_rule_visit)(void *user, const struct peldr_broken_rule *rule);
 /*
  * Would Windows load it? Asks each version of the set for every rule that the image breaks; `visit`
- * may be NULL. An image with IMAGE_FILE_DLL is asked as a DLL, any other as a program. Loads and
+ * may be NULL. An image with IMAGE_FILE_DLL is asked as a DLL, any other as a program, unless
+ * PELDR_VERIFY_AS_* is or'ed to the set. Loads and
  * runs nothing, and does not look for what the image imports. The set of versions that accept it (0
  * = none), or -1 when the file cannot be read.
  */

@@ -90,7 +90,12 @@ static void tell(void *user, enum pe_windows windows, const struct pe_rule *rule
 static struct ldr_verification verification(int versions, struct telling *telling)
 {
     return (struct ldr_verification){
-        .windows = (uint8_t)(versions & PE_WINDOWS_ALL), .visit = tell, .user = telling};
+        .windows = (uint8_t)(versions & PE_WINDOWS_ALL),
+        .role = (uint8_t)((versions & PELDR_VERIFY_AS_PROGRAM ? PE_ROLE_PROGRAM : 0) |
+                          (versions & PELDR_VERIFY_AS_DLL ? PE_ROLE_DLL : 0)),
+        .visit = tell,
+        .user = telling,
+    };
 }
 
 int peldr_verify(const char *path, int versions, peldr_rule_visit visit, void *user)

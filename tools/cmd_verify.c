@@ -16,23 +16,35 @@ int cmd_verify(int argc, char **argv);
 struct verify {
     bool recursive, json;
     int versions;
+    int role;      /* PELDR_VERIFY_AS_*, 0 = what the image says */
     bool many;     /* more than one file may be told of: JSON Lines */
     bool progress; /* standard error is a terminal, standard output is not the same */
     unsigned long files, refused, failed, passed_over;
 };
 
+enum { KEY_AS = 0x200 };
+
 static const struct argp_option options[] = {
     {"recursive", 'r', NULL, 0,
      "Walk folders; files in them that do not begin with MZ are left out", 0},
+    {"as", KEY_AS, "ROLE", 0, "Judge as a program or as a dll, whatever the image says it is", 0},
     {0}};
 
 static error_t parse_option(int key, char *arg, struct argp_state *state, void *own)
 {
     struct verify *verify = own;
-    if (key != 'r')
+    switch (key) {
+    case 'r':
+        verify->recursive = true;
+        return 0;
+    case KEY_AS:
+        if (strcmp(arg, "program") != 0 && strcmp(arg, "dll") != 0)
+            argp_error(state, "--as is program or dll, not %s", arg);
+        verify->role = *arg == 'p' ? PELDR_VERIFY_AS_PROGRAM : PELDR_VERIFY_AS_DLL;
+        return 0;
+    default:
         return ARGP_ERR_UNKNOWN;
-    verify->recursive = true;
-    return 0;
+    }
 }
 
 /* ---- one file -------------------------------------------------------------------------------- */
@@ -70,7 +82,7 @@ static void note_rule(void *user, const struct peldr_broken_rule *rule)
     json_array_append_new(json_object_get(verdict, "rules"), o);
 }
 
-static json_t *verify_json(const char *path, int versions)
+static json_t *verify_json(const char *path, int versions, int role)
 {
     json_t *doc = doc_new("verify", path), *verdicts = json_object();
     for (const struct windows_version *v = windows_versions; v->name; v++) {
@@ -83,7 +95,7 @@ static json_t *verify_json(const char *path, int versions)
         doc_set(verdict, "rules", json_array());
         doc_set(verdicts, v->name, verdict);
     }
-    int accepted = peldr_verify(path, versions, note_rule, verdicts);
+    int accepted = peldr_verify(path, versions | role, note_rule, verdicts);
     if (accepted < 0) {
         doc_set(doc, "error", doc_text(peldr_error()));
         json_decref(verdicts);
@@ -185,7 +197,7 @@ static void end_progress(const struct verify *verify)
 
 static void one_file(struct verify *verify, const char *path)
 {
-    json_t *doc = verify_json(path, verify->versions);
+    json_t *doc = verify_json(path, verify->versions, verify->role);
     bool failed = *doc_get(doc, "error");
     verify->files++;
     verify->failed += failed;
@@ -264,6 +276,7 @@ int cmd_verify(int argc, char **argv)
                "not looked at (peldr deps). --windows asks one version alone.\v"
                "Examples:\n  peldr verify strange.exe\n"
                "  peldr verify --windows=xp old.dll\n"
+               "  peldr verify --as=program tool.dll\n"
                "  peldr verify -r --json dlls/ | jq -r 'select(.accepted | not) | .file'\n\n"
                "The exit status is 1 when any version that is asked refuses any file. With --json, "
                "more than one file or a folder gives one document a line (JSON Lines).",

@@ -124,14 +124,16 @@ nt_status ldr_verify_memory(struct pe_span bytes, const char *name,
 }
 
 /*
- * Is anything asked that headers and section table do not tell? Load configuration and debug
- * directory of programs, data directories that a PE section lies over, fixups.
+ * Is anything asked that headers and section table do not tell? Debug data of flat images, load
+ * configurations for Windows 6.3 and later, data directories that a PE section lies over, fixups.
  */
-static bool needs_content(const struct pe_image *image, uint8_t role)
+static bool needs_content(const struct pe_image *image)
 {
-    uint64_t headers = image->h.optional_header_offset + image->h.size_of_optional_header;
-    bool program = role ? role != PE_ROLE_DLL : !(image->h.characteristics & IMAGE_FILE_DLL);
-    return program || pe_must_move(image) || headers > image->h.size_of_headers;
+    const struct pe_headers *h = &image->h;
+    bool configured = h->directory[IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG].rva != 0;
+    return pe_is_flat(image) || (configured && h->major_subsystem_version >= 6) ||
+           pe_must_move(image) ||
+           h->optional_header_offset + h->size_of_optional_header > h->size_of_headers;
 }
 
 /* Most of a file is not read for a verdict; of one that only rule file.size refuses, not the rest
@@ -145,7 +147,7 @@ nt_status ldr_verify(int fd, const char *name, const struct ldr_verification *ho
         return status;
     }
     struct pe_image image = pe_read(bytes, PE_LAYOUT_FILE);
-    if (bytes.size <= UINT32_MAX && image.h.magic && needs_content(&image, how->role)) {
+    if (bytes.size <= UINT32_MAX && image.h.magic && needs_content(&image)) {
         mm_file_unmap(bytes);
         status = mm_file_map(fd, name, &bytes, err);
         if (!nt_ok(status)) {

@@ -9,7 +9,7 @@ _peldr() {
     relocs) options+=" --base --code" ;;
     disasm) options+=" --export --rva --count" ;;
     sections) options+=" --all" ;;
-    verify) options+=" --recursive" ;;
+    verify) options+=" --recursive --as=" ;;
     esac
     if [ "$COMP_CWORD" = 1 ]; then
         COMPREPLY=($(compgen -W "run call map inspect imports exports relocs deps disasm walk sections test verify --help --version" -- "$cur"))
