@@ -258,7 +258,8 @@ static void test_pairs_in_one_process(void **state)
     make("pair");
     for (uint32_t first = 0; first < 64; first++) {
         HANDLE file = open_file("pair", first & 7, first >> 3);
-        assert_ptr_not_equal(file, INVALID_HANDLE_VALUE);
+        if (file == INVALID_HANDLE_VALUE)
+            fail_msg("%u/%u first: error %u", first & 7, first >> 3, ke_last_error());
         for (uint32_t second = 0; second < 64; second++)
             check_second(first & 7, first >> 3, second & 7, second >> 3);
         assert_true(CloseHandle(file));
