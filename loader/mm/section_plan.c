@@ -13,6 +13,10 @@
 #include "loader/mm/pages.h"
 #include "loader/mm/protect.h"
 
+/* What the object may hold of the file: as many of its bytes, and this much in any case. */
+#define COPIES_PER_BYTE 64u
+#define MAX_COPIES      (256u << 20)
+
 #define SHARED_WRITE (IMAGE_SCN_MEM_SHARED | IMAGE_SCN_MEM_WRITE)
 
 static void add(struct mm_plan *plan, struct mm_plan_piece piece)
@@ -131,6 +135,29 @@ static nt_status plan_section(const struct pe_image *image, uint32_t index, bool
     return STATUS_SUCCESS;
 }
 
+/*
+ * Windows maps raw data that many PE sections share from one place; here each section's pages are a
+ * copy. What no tool makes of a file may not fill the memory of the machine.
+ */
+static nt_status check_copies(const struct pe_image *image, const struct mm_plan *plan,
+                              struct pe_error *err)
+{
+    const uint64_t most = image->file_size > MAX_COPIES / COPIES_PER_BYTE
+                              ? image->file_size * COPIES_PER_BYTE
+                              : MAX_COPIES;
+    uint64_t copies = 0;
+
+    for (uint32_t i = 0; i < plan->count; i++)
+        copies += plan->pieces[i].data_size;
+    if (copies <= most)
+        return STATUS_SUCCESS;
+    return pe_fail(err, STATUS_COMMITMENT_LIMIT,
+                   "%u PE sections share the %llu bytes of the file so that they would take %llu "
+                   "MiB of memory",
+                   image->h.number_of_sections, (unsigned long long)image->file_size,
+                   (unsigned long long)(copies >> 20));
+}
+
 nt_status mm_plan_make(const struct pe_image *image, bool map_file, struct mm_plan *out,
                        struct pe_error *err)
 {
@@ -154,6 +181,8 @@ nt_status mm_plan_make(const struct pe_image *image, bool map_file, struct mm_pl
         for (uint32_t i = 0; nt_ok(status) && i < image->h.number_of_sections; i++)
             status = plan_section(image, i, map_file, &end, &plan, err);
     }
+    if (nt_ok(status))
+        status = check_copies(image, &plan, err);
     if (nt_ok(status))
         *out = plan;
     else

@@ -24,7 +24,8 @@ struct mm_plan {
 /*
  * Plans an image (PE_LAYOUT_FILE). `map_file`: page-aligned raw data may be mapped from the file
  * itself. Extents come out ascending, disjoint, page-aligned and inside the image, or the image is
- * refused with STATUS_INVALID_IMAGE_FORMAT.
+ * refused with STATUS_INVALID_IMAGE_FORMAT; STATUS_COMMITMENT_LIMIT where PE sections share raw
+ * data beyond all measure.
  */
 nt_status mm_plan_make(const struct pe_image *image, bool map_file, struct mm_plan *out,
                        struct pe_error *err);

@@ -250,6 +250,41 @@ static void impossible(void **state)
     }
 }
 
+/* A megabyte that hundreds of PE sections show is not copied for each of them. */
+static void shared_raw_data(void **state)
+{
+    enum { SIZE = 1 << 20 };
+    static const uint32_t counts[] = {100, 255};
+    uint8_t *data = calloc(1, SIZE);
+
+    assert_non_null(data);
+    for (int n = 0; n < 2; n++) {
+        struct pebuild *b = pebuild_new(PEBUILD_DLL);
+        struct pe_error err = {0};
+        struct pe_image image;
+        struct mm_plan plan = {0};
+        uint64_t size;
+
+        b->h.size_of_headers = 0x3000; /* room for the table */
+        b->next_rva = b->next_offset = 0x3000;
+        pebuild_section(b, ".a", PEBUILD_RDATA, data, SIZE, 0);
+        for (uint32_t i = 1; i <= counts[n]; i++) {
+            uint32_t index = pebuild_section(b, ".b", PEBUILD_RDATA, NULL, 0, 2 * SIZE);
+
+            b->sections[index].size_of_raw_data = SIZE;
+            b->sections[index].pointer_to_raw_data = 0x3000;
+        }
+        uint8_t *bytes = pebuild_finish(b, &size);
+        assert_status(pe_open((struct pe_span){bytes, size}, PE_LAYOUT_FILE, &image, NULL),
+                      STATUS_SUCCESS);
+        assert_status(mm_plan_make(&image, false, &plan, &err),
+                      n ? STATUS_COMMITMENT_LIMIT : STATUS_SUCCESS);
+        mm_plan_free(&plan);
+        free(bytes);
+    }
+    free(data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +298,7 @@ int main(void)
         cmocka_unit_test(shared),
         cmocka_unit_test(gaps),
         cmocka_unit_test(impossible),
+        cmocka_unit_test(shared_raw_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
