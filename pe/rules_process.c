@@ -222,24 +222,22 @@ RULE(loadcfg_modern)
 RULE(loadcfg_guard_table)
 {
     struct pe_load_config config;
-    struct pe_span table;
-    uint32_t rva, before = 0, at = 0;
+    uint32_t rva, before, at;
     if (subsystem_version(image) < MODERN || !pe_load_config_get(image, &config) ||
-        !pe_va_to_rva(image, config.guard_cf_function_table, &rva))
+        !pe_va_to_rva(image, config.guard_cf_function_table, &rva) ||
+        !pe_rva_u32(image, rva, &before))
         return true;
-    uint64_t stride = 4 + (config.guard_flags >> 28), offset = stride, count = UINT32_MAX / stride;
-    if (count > config.guard_cf_function_count)
-        count = config.guard_cf_function_count;
-    bool readable =
-        pe_rva_span(image, rva, (uint32_t)(count * stride), &table) && pe_u32(table, 0, &before);
-    for (uint64_t i = 1; readable && i < count; i++, offset += stride) {
-        readable = pe_u32(table, offset, &at);
-        if (readable && at == before)
+    uint64_t next = rva, stride = 4 + (config.guard_flags >> 28);
+    /* Zero fill ends the walk like any two alike, so that it is no longer than the file's data. */
+    for (uint64_t i = 1; i < config.guard_cf_function_count; i++, before = at) {
+        next += stride;
+        if (next > UINT32_MAX || !pe_rva_u32(image, (uint32_t)next, &at))
+            return true;
+        if (at == before)
             return pe_broken(
                 found, pe_directory_place(image, IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG, false),
                 "entry %" PRIu64 " of the table of guarded functions is 0x%x, as the one before it",
                 i, at);
-        before = at;
     }
     return true;
 }
