@@ -40,8 +40,9 @@ uint32_t pe_debug_count(const struct pe_image *image)
     struct pe_directory dir;
     if (!pe_directory_get(image, IMAGE_DIRECTORY_ENTRY_DEBUG, &dir))
         return 0;
-    uint64_t size = dir.size < image->bytes.size ? dir.size : image->bytes.size;
-    return (uint32_t)(size / ENTRY_SIZE);
+    /* No more than the file has room for: entries in zero fill are none. */
+    uint64_t most = image->file_size ? image->file_size : image->bytes.size;
+    return (uint32_t)((dir.size < most ? dir.size : most) / ENTRY_SIZE);
 }
 
 /* The entry's data: by RVA, or by file offset where it is not mapped. */

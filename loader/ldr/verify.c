@@ -41,9 +41,9 @@ static void tell_move(struct asking *asking, const struct pe_image *image,
     tell(asking, rule, &found);
 }
 
-/* 1 = it can be moved, 0 = refused by a rule, -1 = not known, `err` says why. */
-static int try_move(struct asking *asking, const struct pe_image *image, const char *name,
-                    struct pe_error *err)
+/* Can it be moved, or does a rule refuse that? A failure: that is not known. */
+static nt_status try_move(struct asking *asking, const struct pe_image *image, const char *name,
+                          bool *accepted, struct pe_error *err)
 {
     struct mm_map_options options = {.shared_fd = -1, .below_4gib = !image->h.pe32_plus};
     struct mm_section *section = NULL;
@@ -62,15 +62,15 @@ static int try_move(struct asking *asking, const struct pe_image *image, const c
     }
     mm_view_unmap(view);
     mm_section_unref(section);
+    *accepted = nt_ok(status);
     if (nt_ok(status)) {
-        return 1;
+        return STATUS_SUCCESS;
     }
     if (why.rule) {
         tell_move(asking, image, &why);
-        return 0;
+        return STATUS_SUCCESS;
     }
-    pe_fail(err, status, "%s", why.text);
-    return -1;
+    return pe_fail(err, status, "%s", why.text);
 }
 
 static nt_status verify_one(struct asking *asking, struct pe_span bytes, const char *name,
@@ -91,9 +91,11 @@ static nt_status verify_one(struct asking *asking, struct pe_span bytes, const c
             pe_directories_as_mapped(&image);
         }
     }
-    int moved = pe_must_move(&image) ? try_move(asking, &image, name, err) : 1;
-    *accepted = moved > 0;
-    return moved < 0 ? err->status : (nt_status)STATUS_SUCCESS;
+    if (pe_must_move(&image)) {
+        return try_move(asking, &image, name, accepted, err);
+    }
+    *accepted = true;
+    return STATUS_SUCCESS;
 }
 
 static nt_status verify(struct pe_span bytes, const char *name, const struct ldr_verification *how,
