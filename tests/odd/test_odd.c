@@ -79,6 +79,24 @@ static void check_row(struct odd_case *c)
         odd_complain(c, "it is not run, and the row does not say why");
 }
 
+/*
+ * Sanitizers look for what every version does alike: with PELDR_ODD_BRIEF the command runs an image
+ * on the newest version that takes it only, and not to be told again that it is refused.
+ */
+static bool is_run_here(const struct odd_case *c, int version)
+{
+    struct odd_case later = *c;
+    if (!getenv("PELDR_ODD_BRIEF"))
+        return true;
+    for (int i = version + 1; i < VERSION_COUNT; i++) {
+        later.windows = versions[i].windows;
+        later.refused = c->row->refused[i];
+        if (odd_is_run(&later))
+            return false;
+    }
+    return odd_is_run(c);
+}
+
 static void run_row(void **state)
 {
     struct odd_case c;
@@ -91,7 +109,8 @@ static void run_row(void **state)
         odd_check_verdict(&c);
         if (!c.refused)
             odd_check_view(&c);
-        odd_check_run(&c);
+        if (is_run_here(&c, i))
+            odd_check_run(&c);
     }
     char *complaints = c.complaints;
     c.complaints = NULL;
