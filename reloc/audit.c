@@ -7,10 +7,10 @@
  * displacement, the only places where a linker puts an address.
  */
 #include "reloc/audit.h"
+#include "reloc/zydis.h"
 
 #ifdef HAVE_ZYDIS
 
-#include <Zydis/Zydis.h>
 #include <string.h>
 
 #include "pe/dirs.h"
@@ -27,13 +27,16 @@
 
 static bool decoder_of(const struct pe_image *image, ZydisDecoder *decoder)
 {
+    const struct reloc_zydis *zydis = reloc_zydis();
+    if (zydis == NULL)
+        return false;
     switch (image->h.machine) {
     case IMAGE_FILE_MACHINE_I386:
         return ZYAN_SUCCESS(
-            ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32));
+            zydis->decoder_init(decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32));
     case IMAGE_FILE_MACHINE_AMD64:
         return ZYAN_SUCCESS(
-            ZydisDecoderInit(decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64));
+            zydis->decoder_init(decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64));
     default:
         return false;
     }
@@ -131,7 +134,7 @@ static bool sweep(struct reloc_auditor *auditor, const ZydisDecoder *decoder, ui
         ZydisDecodedInstruction insn;
         uint32_t len = fetch(auditor, auditor->position, code);
         bool decoded =
-            ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(decoder, ZYAN_NULL, code, len, &insn));
+            ZYAN_SUCCESS(reloc_zydis()->decode_instruction(decoder, ZYAN_NULL, code, len, &insn));
         uint32_t step = decoded ? insn.length : 1;
         if (rva - auditor->position < step)
             return decoded;
@@ -157,11 +160,12 @@ static bool disassemble(const ZydisDecoder *decoder, const uint8_t *code, uint32
 {
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
     ZydisFormatter formatter;
-    return ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder, code, len, insn, operands)) &&
-           ZYAN_SUCCESS(ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL)) &&
-           ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&formatter, insn, operands,
-                                                        insn->operand_count_visible, text, size,
-                                                        address, ZYAN_NULL));
+    const struct reloc_zydis *zydis = reloc_zydis();
+    return ZYAN_SUCCESS(zydis->decode_full(decoder, code, len, insn, operands)) &&
+           ZYAN_SUCCESS(zydis->formatter_init(&formatter, ZYDIS_FORMATTER_STYLE_INTEL)) &&
+           ZYAN_SUCCESS(zydis->format_instruction(&formatter, insn, operands,
+                                                  insn->operand_count_visible, text, size, address,
+                                                  ZYAN_NULL));
 }
 
 bool reloc_auditor_find(struct reloc_auditor *auditor, const struct pe_fixup *fixup, int64_t delta,

@@ -9,7 +9,7 @@
 #include "tools/cli.h"
 #include "tools/doc.h"
 #ifdef HAVE_ZYDIS
-#include <Zydis/Zydis.h>
+#include "reloc/zydis.h"
 #endif
 
 int cmd_disasm(int argc, char **argv);
@@ -101,7 +101,7 @@ static json_t *target_name(const struct pe_image *image, const ZydisDecodedInstr
         ZyanU64 target;
         uint64_t rva;
         json_t *name;
-        if (!ZYAN_SUCCESS(ZydisCalcAbsoluteAddress(insn, &operands[i], address, &target)))
+        if (!ZYAN_SUCCESS(reloc_zydis()->absolute_address(insn, &operands[i], address, &target)))
             continue;
         rva = target - image->h.image_base;
         if (rva >= image->h.size_of_image)
@@ -123,15 +123,15 @@ static json_t *instruction_json(const struct pe_image *image, uint32_t rva, cons
     ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
     uint64_t address = image->h.image_base + rva;
     char text[128] = "(bad)", hex[2 * ZYDIS_MAX_INSTRUCTION_LENGTH + 1];
-    bool ok = ZYAN_SUCCESS(ZydisDecoderDecodeFull(decoder, bytes, size, &insn, operands));
+    bool ok = ZYAN_SUCCESS(reloc_zydis()->decode_full(decoder, bytes, size, &insn, operands));
     json_t *o = json_object(), *name = NULL;
 
     *length = ok ? insn.length : 1;
     for (uint32_t i = 0; i < *length; i++)
         sprintf(hex + 2 * i, "%02x", bytes[i]);
     if (ok) {
-        ZydisFormatterFormatInstruction(formatter, &insn, operands, insn.operand_count_visible,
-                                        text, sizeof text, address, NULL);
+        reloc_zydis()->format_instruction(formatter, &insn, operands, insn.operand_count_visible,
+                                          text, sizeof text, address, NULL);
         name = target_name(image, &insn, operands, address);
     }
     doc_set(o, "rva", doc_hex(rva));
@@ -149,10 +149,10 @@ static json_t *instructions_json(const struct pe_image *image, uint32_t rva, uin
     ZydisFormatter formatter;
     struct pe_span code;
     bool wide = image->h.pe32_plus;
-    ZydisDecoderInit(&decoder,
-                     wide ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
-                     wide ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
-    ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
+    reloc_zydis()->decoder_init(
+        &decoder, wide ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32,
+        wide ? ZYDIS_STACK_WIDTH_64 : ZYDIS_STACK_WIDTH_32);
+    reloc_zydis()->formatter_init(&formatter, ZYDIS_FORMATTER_STYLE_INTEL);
     while (count-- && pe_rva_span(image, rva, ZYDIS_MAX_INSTRUCTION_LENGTH, &code)) {
         uint32_t length;
         json_t *label = export_name(image, rva);
@@ -199,6 +199,8 @@ static json_t *disasm_json(const struct cli_file *file, void *own)
         doc_set(doc, "error",
                 doc_format("%s: only x86 code can be disassembled, not %s", file->path,
                            pe_machine_name(image->h.machine)));
+    else if (reloc_zydis() == NULL)
+        doc_set(doc, "error", json_string("the Zydis library (libZydis) is not installed"));
     else if (!start_rva(image, o, &rva))
         doc_set(doc, "error",
                 doc_format(o->export_name ? "%s: there is no code exported as %s"

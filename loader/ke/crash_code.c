@@ -6,13 +6,27 @@
  */
 #include "loader/ke/crash.h"
 #include "loader/ke/unwind.h"
+#include "loader/ldr/imagemap.h"
+#include "reloc/zydis.h"
+
+static void report_bytes(uintptr_t pc)
+{
+    enum { SHOWN = 16 };
+    uint8_t code[SHOWN];
+    struct ke_text text = {.length = 0};
+    size_t length = ke_peek(pc, code, sizeof(code));
+    ke_text_put(&text, length ? "  => " : "  => no instruction can be read there");
+    if (length)
+        ke_text_hex(&text, pc);
+    ke_text_put(&text, length ? " " : "");
+    for (size_t i = 0; i < length; i++) {
+        ke_text_put(&text, " ");
+        ke_text_hex_padded(&text, code[i], 2);
+    }
+    ke_text_report(&text);
+}
 
 #ifdef HAVE_ZYDIS
-
-#ifdef __x86_64__
-#endif
-
-#include <Zydis/Zydis.h>
 
 enum {
     BEFORE = 3,
@@ -21,16 +35,25 @@ enum {
     BYTES_SHOWN = 8, /* columns, not a bound */
 };
 
+/*
+ * What runs in an image holds no lock of the C library that loading Zydis takes; host code that
+ * faults may be malloc() itself.
+ */
+static const struct reloc_zydis *disassembler(uintptr_t pc)
+{
+    return ldr_image_at(pc, NULL) ? reloc_zydis() : reloc_zydis_loaded();
+}
+
 static bool decode(uintptr_t at, uint8_t code[ZYDIS_MAX_INSTRUCTION_LENGTH],
                    ZydisDecodedInstruction *insn,
                    ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT])
 {
     ZydisDecoder decoder;
     size_t length = ke_peek(at, code, ZYDIS_MAX_INSTRUCTION_LENGTH);
-    return ZYAN_SUCCESS(ZydisDecoderInit(
+    return ZYAN_SUCCESS(reloc_zydis_loaded()->decoder_init(
                &decoder, KE_BY_WORD(ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_MACHINE_MODE_LEGACY_32),
                KE_BY_WORD(ZYDIS_STACK_WIDTH_64, ZYDIS_STACK_WIDTH_32))) &&
-           ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, code, length, insn, operands));
+           ZYAN_SUCCESS(reloc_zydis_loaded()->decode_full(&decoder, code, length, insn, operands));
 }
 
 /* Shows one instruction and returns its length, 0 when there is none. */
@@ -42,10 +65,11 @@ static unsigned show(uintptr_t at, bool marked)
     ZydisFormatter formatter;
     char words[128];
     if (!decode(at, code, &insn, operands) ||
-        !ZYAN_SUCCESS(ZydisFormatterInit(&formatter, ZYDIS_FORMATTER_STYLE_INTEL)) ||
-        !ZYAN_SUCCESS(ZydisFormatterFormatInstruction(&formatter, &insn, operands,
-                                                      insn.operand_count_visible, words,
-                                                      sizeof(words), at, ZYAN_NULL)))
+        !ZYAN_SUCCESS(
+            reloc_zydis_loaded()->formatter_init(&formatter, ZYDIS_FORMATTER_STYLE_INTEL)) ||
+        !ZYAN_SUCCESS(reloc_zydis_loaded()->format_instruction(&formatter, &insn, operands,
+                                                               insn.operand_count_visible, words,
+                                                               sizeof(words), at, ZYAN_NULL)))
         return 0;
     struct ke_text text = {.length = 0};
     ke_text_put(&text, marked ? "  => " : "     ");
@@ -95,7 +119,7 @@ static unsigned find_before(uintptr_t pc, uintptr_t ring[BEFORE])
     return at == pc ? count : 0;
 }
 
-void ke_report_code(uintptr_t pc)
+static void report_instructions(uintptr_t pc)
 {
     uintptr_t ring[BEFORE];
     unsigned count = find_before(pc, ring);
@@ -111,20 +135,19 @@ void ke_report_code(uintptr_t pc)
     }
 }
 
+void ke_report_code(uintptr_t pc)
+{
+    if (disassembler(pc))
+        report_instructions(pc);
+    else
+        report_bytes(pc);
+}
+
 #else
 
 void ke_report_code(uintptr_t pc)
 {
-    enum { SHOWN = 16 };
-    uint8_t code[SHOWN];
-    struct ke_text text = {.length = 0};
-    size_t length = ke_peek(pc, code, sizeof(code));
-    ke_text_put(&text, length ? "  =>" : "  => no instruction can be read there");
-    for (size_t i = 0; i < length; i++) {
-        ke_text_put(&text, " ");
-        ke_text_hex_padded(&text, code[i], 2);
-    }
-    ke_text_report(&text);
+    report_bytes(pc);
 }
 
 #endif
