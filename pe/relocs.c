@@ -19,6 +19,8 @@ bool pe_fixups(const struct pe_image *image, struct pe_fixup_iter *it)
     if (!pe_directory_get(image, IMAGE_DIRECTORY_ENTRY_BASERELOC, &it->dir) || it->dir.size == 0)
         return false;
     it->block = it->block_end = it->entry = it->dir.rva;
+    if (!pe_rva_span(image, it->dir.rva, it->dir.size, &it->piece))
+        it->piece = (struct pe_span){NULL, 0};
     return true;
 }
 
@@ -29,9 +31,21 @@ static int fail(struct pe_fixup_iter *it, const char *what)
     return -1;
 }
 
-/* Moves to the block at it->block_end: 1, 0 at the directory's end, -1 when malformed. */
-static int next_block(struct pe_fixup_iter *it)
+/* Most directories lie in one piece, where reading is cheap; zero fill and odd ends do not. */
+static bool read_u16(const struct pe_fixup_iter *it, uint32_t rva, uint16_t *out)
 {
+    return pe_u16(it->piece, rva - it->dir.rva, out) || pe_rva_u16(it->image, rva, out);
+}
+
+static bool read_u32(const struct pe_fixup_iter *it, uint32_t rva, uint32_t *out)
+{
+    return pe_u32(it->piece, rva - it->dir.rva, out) || pe_rva_u32(it->image, rva, out);
+}
+
+int pe_fixup_block(struct pe_fixup_iter *it)
+{
+    if (!nt_ok(it->status))
+        return -1;
     uint32_t size, left = it->dir.size - (it->block_end - it->dir.rva);
     if (left == 0)
         return 0;
@@ -40,8 +54,7 @@ static int next_block(struct pe_fixup_iter *it)
         return fail(it, "the relocation directory is larger than the file");
     if (left < BLOCK_HEADER_SIZE)
         return fail(it, "a relocation block header crosses the end of the directory");
-    if (!pe_rva_u32(it->image, it->block_end, &it->page_rva) ||
-        !pe_rva_u32(it->image, it->block_end + 4, &size))
+    if (!read_u32(it, it->block_end, &it->page_rva) || !read_u32(it, it->block_end + 4, &size))
         return fail(it, "a relocation block header lies outside the image");
     if (size < BLOCK_HEADER_SIZE)
         return fail(it, "a relocation block is smaller than its header");
@@ -55,10 +68,15 @@ static int next_block(struct pe_fixup_iter *it)
 
 static bool next_word(struct pe_fixup_iter *it, uint16_t *out)
 {
-    if (it->block_end - it->entry < ENTRY_SIZE || !pe_rva_u16(it->image, it->entry, out))
+    if (it->block_end - it->entry < ENTRY_SIZE || !read_u16(it, it->entry, out))
         return false;
     it->entry += ENTRY_SIZE;
     return true;
+}
+
+bool pe_fixup_entries(const struct pe_fixup_iter *it, struct pe_span *out)
+{
+    return pe_sub(it->piece, it->entry - it->dir.rva, it->block_end - it->entry, out);
 }
 
 int pe_fixup_next(struct pe_fixup_iter *it, struct pe_fixup *out)
@@ -67,7 +85,7 @@ int pe_fixup_next(struct pe_fixup_iter *it, struct pe_fixup *out)
     if (!nt_ok(it->status))
         return -1;
     while (it->entry == it->block_end) {
-        int more = next_block(it);
+        int more = pe_fixup_block(it);
         if (more <= 0)
             return more;
     }

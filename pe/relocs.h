@@ -20,6 +20,7 @@ struct pe_fixup {
 struct pe_fixup_iter {
     const struct pe_image *image;
     struct pe_directory dir;
+    struct pe_span piece;             /* what the image holds of the directory in one piece */
     uint32_t block, block_end, entry; /* RVAs */
     uint32_t page_rva;
     nt_status status;
@@ -27,6 +28,10 @@ struct pe_fixup_iter {
 };
 /* False when there is no base-relocation directory (or one of size 0). */
 bool pe_fixups(const struct pe_image *image, struct pe_fixup_iter *it);
+/* Moves to the next block, past what is left of the one before: 1, 0 at the end, -1 as below. */
+int pe_fixup_block(struct pe_fixup_iter *it);
+/* The entries of the block that are still to come, where they lie in one piece; else false. */
+bool pe_fixup_entries(const struct pe_fixup_iter *it, struct pe_span *out);
 /* 1 = a fixup (type 0 entries are returned too), 0 = end, -1 = malformed (status and what are set).
  */
 int pe_fixup_next(struct pe_fixup_iter *it, struct pe_fixup *out);

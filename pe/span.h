@@ -1,5 +1,6 @@
 /*
- * Bounded reader: the only file that touches untrusted bytes (span.c).
+ * Bounded reader: the only file that touches untrusted bytes (span.c), but for runs of fixups
+ * (reloc/run.c).
  *
  * All checks are by subtraction (off > size || len > size - off), so nothing can wrap. Values are
  * little-endian on disk and decoded byte by byte: no alignment and no host byte order is assumed.

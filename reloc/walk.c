@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "pe/rules.h"
+#include "reloc/run.h"
 
 /*
  * More entries than these are an attack: what the file has room for, in two bytes each, or a
@@ -113,15 +114,21 @@ static bool may_write(const struct reloc_walk *walk, const struct pe_fixup *fixu
     return width != 0 && (!walk->may_write || walk->may_write(walk->user, fixup->rva, width));
 }
 
+/* `fixups` of them write to the page. */
+static void mark_page(uint32_t page, uint32_t fixups, struct page_window *window,
+                      const struct reloc_walk *counted)
+{
+    window_mark(window, page);
+    if (counted && counted->page_counts && page < counted->page_count)
+        counted->page_counts[page] += fixups;
+}
+
 static void mark_pages(const struct pe_fixup *fixup, uint8_t width, struct page_window *window,
                        const struct reloc_walk *counted)
 {
     uint32_t last = (fixup->rva + width - 1) / PE_PAGE_SIZE;
-    for (uint32_t page = fixup->rva / PE_PAGE_SIZE; page <= last; page++) {
-        window_mark(window, page);
-        if (counted && counted->page_counts && page < counted->page_count)
-            counted->page_counts[page]++;
-    }
+    for (uint32_t page = fixup->rva / PE_PAGE_SIZE; page <= last; page++)
+        mark_page(page, 1, window, counted);
 }
 
 /*
@@ -171,31 +178,93 @@ static uint64_t max_entries(const struct pe_image *image)
     return room > MIN_ENTRIES ? room : MIN_ENTRIES;
 }
 
-static nt_status first_pass(const struct reloc_walk *walk, struct page_window *window,
-                            struct reloc_plan *plan, struct pe_error *err)
-{
+/* What the first pass knows: it checks, counts and applies. */
+struct pass {
+    const struct reloc_walk *walk;
     const struct reloc_type *types[RELOC_TYPE_COUNT];
     struct pe_fixup_iter it;
-    struct pe_fixup fixup;
-    uint64_t entries = 0, most = max_entries(walk->image);
-    int more;
+    struct page_window *window;
+    uint64_t entries, most;
+};
 
-    reloc_types_of(walk->image, types);
-    if (!pe_fixups(walk->image, &it))
-        return reloc_refuse(walk->image, plan, "reloc.inside",
-                            "the relocation directory lies outside the image", err);
-    while ((more = pe_fixup_next(&it, &fixup)) > 0) {
-        if (++entries > most)
-            return reloc_refuse(walk->image, plan, "reloc.blocks",
+/*
+ * The page of a block whose fixups need no checks one by one, as far as they lie inside the page
+ * and are of the types that runs are made of.
+ */
+static bool is_plain(const struct pass *pass, struct pe_span *page)
+{
+    const struct reloc_walk *walk = pass->walk;
+    uint32_t rva = pass->it.page_rva, limit = pe_mapped_size(walk->image);
+    *page = (struct pe_span){NULL, 0};
+    return rva % PE_PAGE_SIZE == 0 && rva < limit && limit - rva >= PE_PAGE_SIZE &&
+           !touches_signatures(walk->image, rva, PE_PAGE_SIZE) &&
+           (!walk->may_write || walk->may_write(walk->user, rva, PE_PAGE_SIZE)) &&
+           (!walk->write || pe_sub(walk->image->bytes, rva, PE_PAGE_SIZE, page));
+}
+
+/* Uses a run of the block's fixups at once; false when the next fixup does not begin one. */
+static bool use_run(struct pass *pass, struct pe_span page, struct reloc_plan *plan)
+{
+    struct pe_span entries;
+    uint8_t type;
+    if (!pe_fixup_entries(&pass->it, &entries))
+        return false;
+    uint32_t n = reloc_run(entries, (uint8_t *)(uintptr_t)page.data,
+                           (uint64_t)delta_of(pass->walk->image, plan), &type);
+    if (n == 0)
+        return false;
+    pass->it.entry += n * (uint32_t)sizeof(uint16_t);
+    pass->entries += n;
+    plan->fixups[type] += n;
+    if (type == 0)
+        return true;
+    plan->fixups_total += n;
+    mark_page(pass->it.page_rva / PE_PAGE_SIZE, n, pass->window, pass->walk);
+    return true;
+}
+
+static nt_status use_block(struct pass *pass, struct reloc_plan *plan, struct pe_error *err)
+{
+    const struct pe_image *image = pass->walk->image;
+    struct pe_span page;
+    bool plain = is_plain(pass, &page);
+    while (pass->it.entry != pass->it.block_end) {
+        struct pe_fixup fixup;
+        nt_status status = STATUS_SUCCESS;
+        if (!plain || !use_run(pass, page, plan)) {
+            if (pe_fixup_next(&pass->it, &fixup) < 0)
+                return reloc_refuse(image, plan, "reloc.blocks", pass->it.what, err);
+            pass->entries++;
+            const struct reloc_type *type = settle_type(pass->types, &fixup);
+            if (pass->entries <= pass->most)
+                status = use_fixup(pass->walk, &fixup, type, pass->window, plan, err);
+        }
+        if (pass->entries > pass->most)
+            return reloc_refuse(image, plan, "reloc.blocks",
                                 "there are more fixups than in any real image", err);
-        const struct reloc_type *type = settle_type(types, &fixup);
-        nt_status status = use_fixup(walk, &fixup, type, window, plan, err);
         if (!nt_ok(status))
             return status;
     }
-    if (more < 0)
-        return reloc_refuse(walk->image, plan, "reloc.blocks", it.what, err);
     return STATUS_SUCCESS;
+}
+
+static nt_status first_pass(const struct reloc_walk *walk, struct page_window *window,
+                            struct reloc_plan *plan, struct pe_error *err)
+{
+    struct pass pass = {.walk = walk, .window = window, .most = max_entries(walk->image)};
+    int more;
+
+    reloc_types_of(walk->image, pass.types);
+    if (!pe_fixups(walk->image, &pass.it))
+        return reloc_refuse(walk->image, plan, "reloc.inside",
+                            "the relocation directory lies outside the image", err);
+    while ((more = pe_fixup_block(&pass.it)) > 0) {
+        nt_status status = use_block(&pass, plan, err);
+        if (!nt_ok(status))
+            return status;
+    }
+    return more == 0 ? STATUS_SUCCESS
+                     : reloc_refuse(walk->image, plan, "reloc.blocks", pass.it.what, err);
 }
 
 /* Marks the pages of one further window; the fixups have been checked and applied. */
