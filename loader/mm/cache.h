@@ -42,6 +42,7 @@ struct mm_cache_entry {
     /* How it looked when it was found: */
     uint64_t dev, ino;
     struct timespec ctime;
+    bool settled; /* whoever writes to it from now on changes that */
 };
 
 /*
@@ -55,7 +56,8 @@ bool mm_cache_find(const struct mm_cache_key *key, struct mm_cache_entry *out, v
  * nothing has happened. False: to be closed and looked for again.
  */
 bool mm_cache_still_trusted(const struct mm_cache_entry *entry);
-/* The caller has compared an untrusted entry with the image file: it is what it should be... */
+/* The caller has compared an untrusted entry with the image file: it is what it should be... An
+ * entry that somebody wrote to meanwhile stays untrusted. */
 void mm_cache_trust(const struct mm_cache_key *key, struct mm_cache_entry *entry);
 /* ... or it is not: its name goes, unless it is another file's by now, and it is closed. */
 void mm_cache_reject(const struct mm_cache_key *key, struct mm_cache_entry *entry);
@@ -65,6 +67,8 @@ struct mm_cache_build {
     int fd; /* read-write, of image_size and one page: all holes */
     uint64_t image_size;
     int lock; /* this process builds the entry for all; -1 = it was not to be had */
+    struct mm_cache_place *place;
+    char name[32]; /* that it has while it is built; "" = none */
 };
 enum mm_cache_begun {
     MM_CACHE_UNUSABLE, /* there is no cache, or no room */
