@@ -12,6 +12,7 @@
 #include "pe/internal.h"
 
 #define DIRECTORY_SIZE 40u
+#define MAX_PIECE      0x400000u /* asking a view costs something for each page */
 
 #define E(name, off) PE_FIELD_SAME(struct pe_exports, name, off, 4)
 static const struct pe_field fields[] = {
@@ -35,6 +36,16 @@ static uint32_t fitting(const struct pe_image *image, uint32_t rva, uint32_t siz
     return count < room ? count : (uint32_t)room;
 }
 
+/* What can be read at once of `size` bytes at `rva`; empty when that is nothing. */
+static struct pe_span piece(const struct pe_image *image, uint32_t rva, uint32_t size)
+{
+    struct pe_span span = {NULL, 0};
+    if (size > MAX_PIECE)
+        size = MAX_PIECE;
+    pe_rva_span(image, rva, size, &span);
+    return span;
+}
+
 bool pe_exports_open(const struct pe_image *image, struct pe_exports *out)
 {
     struct pe_exports e = {.image = image, .module_name = {"", 0}};
@@ -51,22 +62,45 @@ bool pe_exports_open(const struct pe_image *image, struct pe_exports *out)
     e.function_count = fitting(image, e.functions_rva, 4, e.function_count);
     e.name_count = fitting(image, e.names_rva, 4, e.name_count);
     e.name_count = fitting(image, e.name_ordinals_rva, 2, e.name_count);
+    e.functions = piece(image, e.functions_rva, e.function_count * 4);
+    e.names = piece(image, e.names_rva, e.name_count * 4);
+    e.name_ordinals = piece(image, e.name_ordinals_rva, e.name_count * 2);
+    e.texts = piece(image, e.dir.rva, e.dir.size);
     *out = e;
     return true;
 }
 
+/* ---- table entries; the caller has checked the index ---- */
+
+static bool function_at(const struct pe_exports *e, uint32_t i, uint32_t *rva)
+{
+    return pe_u32(e->functions, i * 4, rva) || pe_rva_u32(e->image, e->functions_rva + i * 4, rva);
+}
+
+static bool name_rva_at(const struct pe_exports *e, uint32_t i, uint32_t *rva)
+{
+    return pe_u32(e->names, i * 4, rva) || pe_rva_u32(e->image, e->names_rva + i * 4, rva);
+}
+
+static bool name_ordinal_at(const struct pe_exports *e, uint32_t i, uint16_t *index)
+{
+    return pe_u16(e->name_ordinals, i * 2, index) ||
+           pe_rva_u16(e->image, e->name_ordinals_rva + i * 2, index);
+}
+
+/* ---- exports ---- */
+
 static bool name_at(const struct pe_exports *e, uint32_t i, struct pe_str *out)
 {
     uint32_t rva;
-    return i < e->name_count && pe_rva_u32(e->image, e->names_rva + i * 4, &rva) &&
+    return i < e->name_count && name_rva_at(e, i, &rva) &&
            pe_rva_str(e->image, rva, PE_MAX_NAME, out);
 }
 
 bool pe_export_unnamed(const struct pe_exports *e, uint32_t index, struct pe_export *out)
 {
     struct pe_export x = {.index = index, .ordinal = index + e->ordinal_base};
-    if (index >= e->function_count || !pe_rva_u32(e->image, e->functions_rva + index * 4, &x.rva) ||
-        x.rva == 0)
+    if (index >= e->function_count || !function_at(e, index, &x.rva) || x.rva == 0)
         return false;
     /* The range that the directory declares decides, whatever the address points at. */
     if (x.rva - e->dir.rva < e->dir.size && !pe_rva_str(e->image, x.rva, PE_MAX_NAME, &x.forwarder))
@@ -75,19 +109,23 @@ bool pe_export_unnamed(const struct pe_exports *e, uint32_t index, struct pe_exp
     return true;
 }
 
-bool pe_export_by_name_index(const struct pe_exports *exports, uint32_t i, struct pe_export *out)
+/* What the name-table entry `i`, which is `name`, refers to; false for a hole. */
+static bool named(const struct pe_exports *e, uint32_t i, struct pe_str name, struct pe_export *out)
 {
     uint16_t index;
     struct pe_export x;
-    struct pe_str name;
-    if (!name_at(exports, i, &name) ||
-        !pe_rva_u16(exports->image, exports->name_ordinals_rva + i * 2, &index) ||
-        !pe_export_unnamed(exports, index, &x))
+    if (!name_ordinal_at(e, i, &index) || !pe_export_unnamed(e, index, &x))
         return false;
     x.name = name;
     x.hint = i;
     *out = x;
     return true;
+}
+
+bool pe_export_by_name_index(const struct pe_exports *exports, uint32_t i, struct pe_export *out)
+{
+    struct pe_str name;
+    return name_at(exports, i, &name) && named(exports, i, name, out);
 }
 
 /* The first name-table entry that refers to `index` and can be read; name_count when there is none.
@@ -99,8 +137,7 @@ static uint32_t first_name_of(const struct pe_exports *e, uint32_t index)
     if (index > UINT16_MAX)
         return e->name_count;
     for (uint32_t i = 0; i < e->name_count; i++)
-        if (pe_rva_u16(e->image, e->name_ordinals_rva + i * 2, &value) && value == index &&
-            name_at(e, i, &name))
+        if (name_ordinal_at(e, i, &value) && value == index && name_at(e, i, &name))
             return i;
     return e->name_count;
 }
@@ -131,17 +168,12 @@ static int compare(struct pe_str a, struct pe_str b)
     return order ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-/*
- * How `name` compares with the name at `i`; false when that cannot be read. Looks at no more bytes
- * than decide, so that the cost of a search is that of the name that is wanted.
+/* How `name` compares with the string at `rva`, wherever that lies; false when it cannot be read.
  */
-static bool order_at(const struct pe_exports *e, uint32_t i, struct pe_str name, int *order)
+static bool order_of(const struct pe_exports *e, uint32_t rva, struct pe_str name, int *order)
 {
-    uint32_t rva;
     struct pe_span bytes;
     struct pe_str at;
-    if (i >= e->name_count || !pe_rva_u32(e->image, e->names_rva + i * 4, &rva))
-        return false;
     if (pe_rva_span(e->image, rva, name.len + 1, &bytes) && bytes.size == name.len + 1) {
         const char *ptr = (const char *)bytes.data;
         at = (struct pe_str){ptr, (uint32_t)strnlen(ptr, bytes.size)};
@@ -152,12 +184,30 @@ static bool order_at(const struct pe_exports *e, uint32_t i, struct pe_str name,
     return true;
 }
 
+/*
+ * How `name` compares with the name at `i` < name_count; false when that cannot be read. Looks at
+ * no more bytes than decide, so that the cost of a search is that of the name that is wanted. No
+ * byte of it is 0, so a shorter name at `i` differs where it ends.
+ */
+static bool order_at(const struct pe_exports *e, uint32_t i, struct pe_str name, int *order)
+{
+    uint32_t rva;
+    struct pe_span at;
+    if (!name_rva_at(e, i, &rva))
+        return false;
+    if (!pe_sub(e->texts, (uint32_t)(rva - e->dir.rva), name.len + 1ull, &at))
+        return order_of(e, rva, name, order);
+    int difference = memcmp(name.ptr, at.data, name.len);
+    *order = difference ? difference : -(at.data[name.len] != 0);
+    return true;
+}
+
 bool pe_export_by_name(const struct pe_exports *exports, struct pe_str name, uint32_t hint,
                        struct pe_export *out)
 {
     int order;
-    if (order_at(exports, hint, name, &order) && order == 0 &&
-        pe_export_by_name_index(exports, hint, out))
+    if (hint < exports->name_count && order_at(exports, hint, name, &order) && order == 0 &&
+        named(exports, hint, name, out))
         return true;
     uint32_t low = 0, high = exports->name_count;
     while (low < high) {
@@ -165,7 +215,7 @@ bool pe_export_by_name(const struct pe_exports *exports, struct pe_str name, uin
         if (!order_at(exports, mid, name, &order))
             return false;
         if (order == 0)
-            return pe_export_by_name_index(exports, mid, out);
+            return named(exports, mid, name, out);
         if (order < 0)
             high = mid;
         else

@@ -10,6 +10,10 @@
  */
 #define PE_MAX_EXPORTS 0x40000u
 
+/*
+ * An opened export directory. It is good for as long as no page of the image loses the right to be
+ * read, so it lives no longer than what it was opened for.
+ */
 struct pe_exports {
     const struct pe_image *image;
     struct pe_directory dir;
@@ -19,6 +23,8 @@ struct pe_exports {
     uint32_t function_count; /* NumberOfFunctions, cut to what fits the image */
     uint32_t name_count;     /* NumberOfNames, cut likewise */
     uint32_t functions_rva, names_rva, name_ordinals_rva;
+    /* What of the tables, and of the directory's own range, can be read in one piece. */
+    struct pe_span functions, names, name_ordinals, texts;
 };
 
 struct pe_export {
@@ -41,7 +47,8 @@ bool pe_export_by_ordinal(const struct pe_exports *exports, uint32_t ordinal,
                           struct pe_export *out);
 /* The i-th name-table entry (duplicates appear); false beyond, or when it refers to a hole. */
 bool pe_export_by_name_index(const struct pe_exports *exports, uint32_t i, struct pe_export *out);
-/* The hint first, then a binary search of the sorted names, case-sensitive, as Windows does. */
+/* The hint first, then a binary search of the sorted names, case-sensitive, as Windows does. The
+ * name in `out` is the caller's. */
 bool pe_export_by_name(const struct pe_exports *exports, struct pe_str name, uint32_t hint,
                        struct pe_export *out);
 /* Splits "Mod.Name" / "Mod.#12" at the last dot. False when malformed. `ordinal` is valid if

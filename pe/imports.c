@@ -143,10 +143,11 @@ void pe_imports(const struct pe_image *image, const struct pe_import_module *mod
 }
 
 /* IMAGE_IMPORT_BY_NAME: a hint and the name behind it. */
-static bool decode_name(const struct pe_import_iter *it, uint32_t rva, struct pe_import *out)
+static bool decode_name(struct pe_import_iter *it, uint32_t rva, struct pe_import *out)
 {
-    return to_rva(it->image, it->va_form, &rva) && pe_rva_u16(it->image, rva, &out->hint) &&
-           rva <= UINT32_MAX - 2 && pe_rva_str(it->image, rva + 2, PE_MAX_NAME, &out->name);
+    return to_rva(it->image, it->va_form, &rva) &&
+           pe_window_u16(it->image, &it->names, rva, &out->hint) && rva <= UINT32_MAX - 2 &&
+           pe_window_str(it->image, &it->names, rva + 2, PE_MAX_NAME, &out->name);
 }
 
 int pe_import_next(struct pe_import_iter *it, struct pe_import *out)
@@ -158,7 +159,7 @@ int pe_import_next(struct pe_import_iter *it, struct pe_import *out)
         return -1;
     if (it->lookup_rva == 0)
         return 0;
-    if (it->left == 0 || !pe_rva_ptr(it->image, it->lookup_rva, &thunk))
+    if (it->left == 0 || !pe_window_ptr(it->image, &it->lookup, it->lookup_rva, &thunk))
         return fail(&it->status);
     if (thunk == 0) {
         it->lookup_rva = 0;

@@ -7,7 +7,7 @@
 #ifndef PE_IMPORTS_H
 #define PE_IMPORTS_H
 
-#include "pe/image.h"
+#include "pe/window.h"
 
 struct pe_import_module {
     uint32_t descriptor_rva;
@@ -49,6 +49,7 @@ struct pe_import_iter {
     bool va_form;
     uint32_t left; /* cap */
     nt_status status;
+    struct pe_window lookup, names; /* the iterator's own */
 };
 void pe_imports(const struct pe_image *image, const struct pe_import_module *module,
                 struct pe_import_iter *it);

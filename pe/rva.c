@@ -6,8 +6,11 @@
  * PE section up to where the next one begins, or the headers, or a gap (all zero fill).
  */
 #include "pe/internal.h"
+#include "pe/window.h"
 
 #include <string.h>
+
+#define WINDOW_SIZE 0x40000u /* large enough for most tables, little to ask a view about */
 
 struct piece {
     uint64_t offset; /* in the span */
@@ -94,9 +97,12 @@ bool pe_rva_copy(const struct pe_image *image, uint32_t rva, void *dst, uint32_t
     return true;
 }
 
+/* `len` bytes at `rva`: where they are, or a copy in `buffer`. */
 static bool read_bytes(const struct pe_image *image, uint32_t rva, uint8_t *buffer, uint32_t len,
                        struct pe_span *out)
 {
+    if (pe_rva_span(image, rva, len, out) && out->size == len)
+        return true;
     if (!pe_rva_copy(image, rva, buffer, len))
         return false;
     *out = (struct pe_span){buffer, len};
@@ -170,4 +176,17 @@ bool pe_rva_to_offset(const struct pe_image *image, uint32_t rva, uint64_t *out)
         return false;
     *out = p.offset;
     return true;
+}
+
+/* Windows begin at multiples of their size where the bytes in front of `rva` can be read as well:
+ * names are read in any order. */
+void pe_window_move(const struct pe_image *image, struct pe_window *w, uint32_t rva)
+{
+    uint32_t start = rva & ~(WINDOW_SIZE - 1);
+    if (!pe_rva_span(image, start, WINDOW_SIZE, &w->bytes) || w->bytes.size <= rva - start) {
+        start = rva;
+        if (!pe_rva_span(image, start, WINDOW_SIZE, &w->bytes))
+            w->bytes = (struct pe_span){NULL, 0};
+    }
+    w->rva = start;
 }

@@ -11,6 +11,7 @@
 #include "loader/ldr/builtin_image.h"
 #include "loader/ldr/module.h"
 #include "loader/ldr/report.h"
+#include "pe/exports.h"
 
 struct ldr_edge {
     struct ldr_module *from, *to;
@@ -50,11 +51,18 @@ struct ldr_want {
     uint32_t hint; /* LDR_NO_HINT = none */
 };
 #define LDR_NO_HINT 0xffffffffu
+/* A module whose exports are looked up, one or many at a time (pe/exports.h: not for long). */
+struct ldr_exporter {
+    struct ldr_module *module;
+    bool has_exports;
+    struct pe_exports exports;
+};
+void ldr_exporter_open(struct ldr_module *module, struct ldr_exporter *out);
 /*
  * Finds an export, following forwarders and loading their modules into `load` (NULL = forwarders
  * are refused). `*forwarded`: whether one was met. symbol.c
  */
-nt_status ldr_bind(struct ldr_load *load, struct ldr_module *module, struct ldr_want want,
+nt_status ldr_bind(struct ldr_load *load, const struct ldr_exporter *exporter, struct ldr_want want,
                    uint64_t *address, bool *forwarded, struct pe_error *err);
 
 /* Runs the entry points of a module and, before, of what it needs (init.c). */

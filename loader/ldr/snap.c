@@ -63,23 +63,63 @@ static void report_missing(struct ldr_snapping *snap, struct pe_str dll,
     }
 }
 
-static nt_status write_thunk(struct ldr_module *module, uint32_t rva, uint64_t address,
-                             struct pe_error *err)
+/* An IAT in a SHARED PE section would hand this process's addresses to others (facts 1.6). Asked
+ * once a page: tables are written from their beginning to their end. */
+static nt_status own_pages(struct ldr_snapping *snap, uint32_t rva, uint32_t width,
+                           struct pe_error *err)
 {
-    const struct pe_image *image = mm_view_image(module->view);
-    uint32_t width = pe_pointer_size(image);
+    struct mm_view *view = snap->module->view;
+    uint64_t end = (uint64_t)rva + width;
     nt_status status = STATUS_SUCCESS;
-    /* An IAT in a SHARED PE section would hand this process's addresses to others (facts 1.6). */
-    if (mm_view_is_shared(module->view, rva, width)) {
-        status = mm_view_privatize(module->view, rva, width, err);
+    if (mm_view_is_shared(view, rva, width)) {
+        status = mm_view_privatize(view, rva, width, err);
     }
-    bool written = nt_ok(status) && (width == 8 ? pe_put_u64(image->bytes, rva, address)
-                                                : pe_put_u32(image->bytes, rva, (uint32_t)address));
-    if (nt_ok(status) && !written) {
-        status = pe_fail(err, STATUS_INVALID_IMAGE_FORMAT,
-                         "%s: the address table at 0x%x leaves the image", module->name, rva);
+    if (nt_ok(status) && end <= mm_view_size(view)) {
+        snap->own_from = rva & ~(PE_PAGE_SIZE - 1);
+        snap->own_to = ((uint32_t)end + PE_PAGE_SIZE - 1) & ~(PE_PAGE_SIZE - 1);
     }
     return status;
+}
+
+static nt_status write_thunk(struct ldr_snapping *snap, uint32_t rva, uint64_t address,
+                             struct pe_error *err)
+{
+    const struct pe_image *image = mm_view_image(snap->module->view);
+    uint32_t width = image->h.pe32_plus ? 8 : 4;
+    if (rva < snap->own_from || rva >= snap->own_to || snap->own_to - rva < width) {
+        nt_status status = own_pages(snap, rva, width, err);
+        if (!nt_ok(status)) {
+            return status;
+        }
+    }
+    bool written = width == 8 ? pe_put_u64(image->bytes, rva, address)
+                              : pe_put_u32(image->bytes, rva, (uint32_t)address);
+    return written
+               ? STATUS_SUCCESS
+               : pe_fail(err, STATUS_INVALID_IMAGE_FORMAT,
+                         "%s: the address table at 0x%x leaves the image", snap->module->name, rva);
+}
+
+/* Binds one import and writes its address; what is missing goes to the report. */
+static nt_status snap_import(struct ldr_snapping *snap, const struct ldr_exporter *exporter,
+                             struct pe_str dll, const struct pe_import *import,
+                             struct pe_error *err)
+{
+    struct ldr_want want = {import->name, import->ordinal, import->hint};
+    struct pe_error missing;
+    bool forwarded;
+    uint64_t address;
+    if (import->by_ordinal) {
+        want.name.ptr = NULL;
+    }
+    missing.status = STATUS_SUCCESS; /* the rest of it is large, and seldom wanted */
+    missing.text[0] = 0;
+    nt_status status = ldr_bind(snap->load, exporter, want, &address, &forwarded, &missing);
+    if (nt_ok(status)) {
+        return write_thunk(snap, import->thunk_rva, address, err);
+    }
+    report_missing(snap, dll, import, forwarded, &missing);
+    return STATUS_SUCCESS;
 }
 
 nt_status ldr_snap_table(struct ldr_snapping *snap, struct ldr_module *exporter,
@@ -87,24 +127,20 @@ nt_status ldr_snap_table(struct ldr_snapping *snap, struct ldr_module *exporter,
 {
     struct pe_import_iter it;
     struct pe_import import;
+    struct ldr_exporter from;
     int more;
     pe_imports(mm_view_image(snap->module->view), descriptor, &it);
+    ldr_exporter_open(exporter, &from);
     while ((more = pe_import_next(&it, &import)) > 0) {
         if (!ldr_snap_spend(snap, import.name.len)) {
             return ldr_snap_never_ends(snap, err);
         }
-        struct ldr_want want = {import.name, import.ordinal, import.hint};
-        if (import.by_ordinal) {
-            want.name.ptr = NULL;
-        }
-        struct pe_error missing = {0};
-        bool forwarded;
-        uint64_t address;
-        nt_status status = ldr_bind(snap->load, exporter, want, &address, &forwarded, &missing);
+        nt_status status = snap_import(snap, &from, descriptor->name, &import, err);
         if (!nt_ok(status)) {
-            report_missing(snap, descriptor->name, &import, forwarded, &missing);
-        } else if (!nt_ok(status = write_thunk(snap->module, import.thunk_rva, address, err))) {
             return status;
+        }
+        if (exporter == snap->module) { /* the address may lie in its own export directory */
+            ldr_exporter_open(exporter, &from);
         }
     }
     return more == 0 ? STATUS_SUCCESS
@@ -168,7 +204,7 @@ static nt_status snap_all(struct ldr_snapping *snap, struct pe_import_module_ite
 nt_status ldr_snap(struct ldr_load *load, struct ldr_module *module, struct pe_error *err)
 {
     const struct pe_image *image = mm_view_image(module->view);
-    struct ldr_snapping snap = {load, module, IMPORT_BUDGET};
+    struct ldr_snapping snap = {.load = load, .module = module, .budget = IMPORT_BUDGET};
     struct pe_import_module_iter imports;
     struct pe_bound_import_iter bound;
     if (!pe_import_modules(image, &imports)) {

@@ -12,7 +12,6 @@
 #include "loader/ldr/builtin_image.h"
 #include "loader/ldr/load.h"
 #include "loader/ldr/locate.h"
-#include "pe/exports.h"
 
 #define MAX_FORWARDS  64u
 #define SHOWN_OF_NAME 200
@@ -46,16 +45,22 @@ static nt_status not_found(const struct ldr_module *module, const struct ldr_wan
     return pe_fail(err, status, "%s %s %s", module->name, why, want_text(want, text, sizeof text));
 }
 
-static bool look_up(const struct ldr_module *module, const struct ldr_want *want,
+void ldr_exporter_open(struct ldr_module *module, struct ldr_exporter *out)
+{
+    out->module = module;
+    out->has_exports = pe_exports_open(mm_view_image(module->view), &out->exports);
+}
+
+static bool look_up(const struct ldr_exporter *exporter, const struct ldr_want *want,
                     struct pe_export *out)
 {
-    struct pe_exports exports;
-    if (!pe_exports_open(mm_view_image(module->view), &exports)) {
+    const struct pe_exports *exports = &exporter->exports;
+    if (!exporter->has_exports) {
         return false;
     }
     /* An ordinal's name is of no interest here and would have to be searched for. */
-    return want->name.ptr ? pe_export_by_name(&exports, want->name, want->hint, out)
-                          : pe_export_unnamed(&exports, want->ordinal - exports.ordinal_base, out);
+    return want->name.ptr ? pe_export_by_name(exports, want->name, want->hint, out)
+                          : pe_export_unnamed(exports, want->ordinal - exports->ordinal_base, out);
 }
 
 /* False when the load has nothing left for it. */
@@ -95,41 +100,66 @@ static nt_status follow(struct ldr_load *load, struct ldr_module **module, struc
     return status;
 }
 
-nt_status ldr_bind(struct ldr_load *load, struct ldr_module *module, struct ldr_want want,
-                   uint64_t *address, bool *forwarded, struct pe_error *err)
+static uint64_t address_of(const struct ldr_module *module, const struct pe_export *found)
 {
+    uint64_t sum = mm_view_base(module->view) + found->rva;
+    return mm_view_image(module->view)->h.pe32_plus ? sum : (uint32_t)sum;
+}
+
+/* From a forwarder to the address at the end of its chain. */
+static nt_status bind_forwarded(struct ldr_load *load, struct ldr_module *module,
+                                struct ldr_want want, struct pe_str forwarder, uint64_t *address,
+                                struct pe_error *err)
+{
+    const struct ldr_module *first = module;
     const struct ldr_want wanted = want;
-    struct ldr_module *at = module;
-    *forwarded = false;
-    for (uint32_t step = 0; step < MAX_FORWARDS; step++) {
+    for (uint32_t step = 1; step < MAX_FORWARDS; step++) {
+        struct ldr_exporter at;
         struct pe_export found;
-        if (!look_up(at, &want, &found)) {
-            return not_found(at, &want, "does not export", err);
-        }
-        if (!found.forwarder.ptr) {
-            bool wide = mm_view_image(at->view)->h.pe32_plus;
-            uint64_t sum = mm_view_base(at->view) + found.rva;
-            *address = wide ? sum : (uint32_t)sum;
-            return STATUS_SUCCESS;
-        }
-        *forwarded = true;
-        nt_status status = follow(load, &at, &want, found.forwarder, err);
+        nt_status status = follow(load, &module, &want, forwarder, err);
         if (!nt_ok(status)) {
             return status;
         }
+        ldr_exporter_open(module, &at);
+        if (!look_up(&at, &want, &found)) {
+            return not_found(module, &want, "does not export", err);
+        }
+        if (!found.forwarder.ptr) {
+            *address = address_of(module, &found);
+            return STATUS_SUCCESS;
+        }
+        forwarder = found.forwarder;
     }
-    return not_found(module, &wanted, "has a loop of forwarders behind", err);
+    return not_found(first, &wanted, "has a loop of forwarders behind", err);
+}
+
+nt_status ldr_bind(struct ldr_load *load, const struct ldr_exporter *exporter, struct ldr_want want,
+                   uint64_t *address, bool *forwarded, struct pe_error *err)
+{
+    struct ldr_module *module = exporter->module;
+    struct pe_export found;
+    *forwarded = false;
+    if (!look_up(exporter, &want, &found)) {
+        return not_found(module, &want, "does not export", err);
+    }
+    if (found.forwarder.ptr) {
+        *forwarded = true;
+        return bind_forwarded(load, module, want, found.forwarder, address, err);
+    }
+    *address = address_of(module, &found);
+    return STATUS_SUCCESS;
 }
 
 /* Binds within a load of its own: a forwarder may bring in modules, which are then initialised. */
-static nt_status bind_and_initialize(struct ldr_module *module, struct ldr_want want,
+static nt_status bind_and_initialize(const struct ldr_exporter *exporter, struct ldr_want want,
                                      uint64_t *address, struct pe_error *err)
 {
+    struct ldr_module *module = exporter->module;
     /* What it forwards to may lie beside it, as what it imports may (ldr/search.h). */
     char *directory = ldr_directory_of(module->path);
     struct ldr_load load = {.directory = directory};
     bool forwarded;
-    nt_status status = ldr_bind(&load, module, want, address, &forwarded, err);
+    nt_status status = ldr_bind(&load, exporter, want, address, &forwarded, err);
     if (nt_ok(status)) {
         status = ldr_report_finish(&load.report, module->name, err);
     }
@@ -150,29 +180,44 @@ static nt_status bind_and_initialize(struct ldr_module *module, struct ldr_want 
  */
 static bool is_unwritten(const struct ldr_module *module, const struct ldr_want *want)
 {
+    return module->builtin && want->name.ptr &&
+           ldr_builtin_is_trap(module->builtin, want->name.ptr);
+}
+
+static nt_status find_symbol(struct ldr_module *module, const struct ldr_want *want,
+                             uint64_t *address, struct pe_error *err)
+{
+    struct ldr_exporter exporter;
     struct pe_export found;
-    return module->builtin && want->name.ptr && look_up(module, want, &found) &&
-           !found.forwarder.ptr && ldr_builtin_is_trap(module->builtin, want->name.ptr);
+    bool forwarded;
+    if (module->kind == LDR_KIND_DATA) {
+        return not_found(module, want, "is loaded as data and has no", err);
+    }
+    ldr_exporter_open(module, &exporter);
+    if (!look_up(&exporter, want, &found)) {
+        return not_found(module, want, "does not export", err);
+    }
+    if (found.forwarder.ptr) {
+        return module->kind == LDR_KIND_PRIVATE
+                   ? ldr_bind(NULL, &exporter, *want, address, &forwarded, err)
+                   : bind_and_initialize(&exporter, *want, address, err);
+    }
+    if (is_unwritten(module, want)) {
+        return not_found(module, want, "has no implementation yet of", err);
+    }
+    *address = address_of(module, &found);
+    return STATUS_SUCCESS;
 }
 
 nt_status ldr_symbol(struct ldr_module *module, const char *name, uint16_t ordinal,
                      uint64_t *address, struct pe_error *err)
 {
     struct ldr_want want = {{name, name ? (uint32_t)strlen(name) : 0}, ordinal, LDR_NO_HINT};
-    nt_status status;
-    bool forwarded;
     ldr_lock();
-    if (!ldr_module_valid(module)) {
-        status = pe_fail(err, STATUS_INVALID_HANDLE, "%p is no loaded module", (void *)module);
-    } else if (module->kind == LDR_KIND_DATA) {
-        status = not_found(module, &want, "is loaded as data and has no", err);
-    } else if (is_unwritten(module, &want)) {
-        status = not_found(module, &want, "has no implementation yet of", err);
-    } else if (module->kind == LDR_KIND_PRIVATE) {
-        status = ldr_bind(NULL, module, want, address, &forwarded, err);
-    } else {
-        status = bind_and_initialize(module, want, address, err);
-    }
+    nt_status status =
+        ldr_module_valid(module)
+            ? find_symbol(module, &want, address, err)
+            : pe_fail(err, STATUS_INVALID_HANDLE, "%p is no loaded module", (const void *)module);
     ldr_unlock();
     return status;
 }

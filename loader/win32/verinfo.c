@@ -263,7 +263,7 @@ static BOOL convert_text(void *memory, const struct block *block, const void **o
 static BOOL WINAPI_DEF ver_VerQueryValueA(void *memory, const char *path, const void **out,
                                           UINT *size)
 {
-    struct block block;
+    struct block block = {0};
     WCHAR *wide;
     BOOL ok = win32_widen(path ? path : "", &wide) && query(memory, wide, out, size, &block);
     free(wide);
