@@ -53,6 +53,21 @@ typedef bool (*reloc_may_write)(void *user, uint32_t rva, uint32_t len);
 nt_status reloc_apply(const struct pe_image *image, int64_t delta, reloc_may_write may_write,
                       void *user, struct reloc_plan *plan, struct pe_error *err);
 
+/* The same in memory that somebody looks after. */
+struct reloc_memory {
+    void *user;
+    reloc_may_write may_write; /* NULL = all */
+    /*
+     * Every page of [rva, rva+len), whole pages, is going to be written, and no fixup has written
+     * to any so far. Returns how many bytes, whole pages from the first on and at least one, are
+     * not to be told of again. NULL = nobody wants to know.
+     */
+    uint32_t (*prepare)(void *user, uint32_t rva, uint32_t len);
+};
+nt_status reloc_apply_in(const struct pe_image *image, int64_t delta,
+                         const struct reloc_memory *memory, struct reloc_plan *plan,
+                         struct pe_error *err);
+
 /* "DIR64", "HIGHLOW", "ARM_MOV32", ... by machine; "TYPE_12" for one without a name. */
 const char *reloc_type_name(uint16_t machine, uint8_t type);
 /* Bytes that a fixup of the type changes (0 for ABSOLUTE); 0xff when the type is refused on the

@@ -10,7 +10,7 @@
 #include <endian.h>
 #include <string.h>
 
-enum { ABSOLUTE = 0, HIGHLOW = 3, DIR64 = 10 };
+#include "reloc/types.h"
 
 /* What an entry of the type is at offset 0, and the largest offset whose field fits the page. */
 #define FIRST_OF(type)   ((uint16_t)((type) << 12))
@@ -36,7 +36,7 @@ static uint32_t add_to_dir64(struct pe_span entries, uint8_t *page, uint64_t del
 {
     uint32_t i = 0, count = ENTRIES_IN(entries);
     for (; i < count; i++) {
-        uint16_t offset = (uint16_t)(entry_at(entries, i) - FIRST_OF(DIR64));
+        uint16_t offset = (uint16_t)(entry_at(entries, i) - FIRST_OF(RELOC_TYPE_DIR64));
         uint64_t value;
         if (offset > LAST_FOR(sizeof value))
             break;
@@ -51,7 +51,7 @@ static uint32_t add_to_highlow(struct pe_span entries, uint8_t *page, uint32_t d
 {
     uint32_t i = 0, count = ENTRIES_IN(entries);
     for (; i < count; i++) {
-        uint16_t offset = (uint16_t)(entry_at(entries, i) - FIRST_OF(HIGHLOW));
+        uint16_t offset = (uint16_t)(entry_at(entries, i) - FIRST_OF(RELOC_TYPE_HIGHLOW));
         uint32_t value;
         if (offset > LAST_FOR(sizeof value))
             break;
@@ -68,14 +68,14 @@ uint32_t reloc_run(struct pe_span entries, uint8_t *page, uint64_t delta, uint8_
         return 0;
     *type = (uint8_t)(entry_at(entries, 0) >> 12);
     switch (*type) {
-    case ABSOLUTE:
-        return count_run(entries, FIRST_OF(ABSOLUTE), PE_PAGE_SIZE - 1);
-    case HIGHLOW:
+    case RELOC_TYPE_ABSOLUTE:
+        return count_run(entries, FIRST_OF(RELOC_TYPE_ABSOLUTE), PE_PAGE_SIZE - 1);
+    case RELOC_TYPE_HIGHLOW:
         return page ? add_to_highlow(entries, page, (uint32_t)delta)
-                    : count_run(entries, FIRST_OF(HIGHLOW), LAST_FOR(4));
-    case DIR64:
+                    : count_run(entries, FIRST_OF(RELOC_TYPE_HIGHLOW), LAST_FOR(4));
+    case RELOC_TYPE_DIR64:
         return page ? add_to_dir64(entries, page, delta)
-                    : count_run(entries, FIRST_OF(DIR64), LAST_FOR(8));
+                    : count_run(entries, FIRST_OF(RELOC_TYPE_DIR64), LAST_FOR(8));
     default:
         return 0;
     }

@@ -6,6 +6,9 @@
 
 #include "reloc/reloc.h"
 
+/* The types that nearly all fixups have. */
+enum { RELOC_TYPE_ABSOLUTE = 0, RELOC_TYPE_HIGHLOW = 3, RELOC_TYPE_DIR64 = 10 };
+
 struct reloc_type {
     uint8_t type;
     uint8_t machines;  /* set of machine families */

@@ -2,11 +2,10 @@
  * Steps through the fixups of an image: checks each, counts it, and applies it when asked to.
  *
  * Blocks are read from the image as they are reached, because Windows does so and a block may patch
- * the next (facts: behaviours, Relocations). Counting distinct pages must be exact for fixups in
- * any order and for hostile directories, yet needs no heap: a bitmap covers a window of 256 MiB of
- * image, and the rare larger image is walked once more for each further window that has fixups.
- * (Applying an image that is both larger than a window and rewrites fixups that it used already may
- * count pages of later windows by what the fixups became; nothing else depends on the later walks.)
+ * the next (facts: behaviours, Relocations). An image that is larger than the window of pages.h is
+ * walked once more for each further window that has fixups. (Applying an image that is both larger
+ * than a window and rewrites fixups that it used already may count pages of later windows by what
+ * the fixups became; nothing else depends on the later walks.)
  */
 #include "reloc/walk.h"
 
@@ -14,6 +13,8 @@
 #include <string.h>
 
 #include "pe/rules.h"
+#include "reloc/ahead.h"
+#include "reloc/pages.h"
 #include "reloc/run.h"
 
 /*
@@ -23,38 +24,6 @@
  */
 #define MIN_ENTRIES (1u << 20)
 #define MAX_ENTRIES (1u << 24)
-
-#define WINDOW_PAGES (1u << 16)
-#define NO_PAGE      UINT32_MAX
-
-struct page_window {
-    uint32_t first, beyond; /* first page of the window, lowest marked page after it */
-    uint32_t distinct;      /* marked pages of this and of all earlier windows */
-    uint8_t bits[WINDOW_PAGES / 8];
-};
-
-static void window_start(struct page_window *window, uint32_t first)
-{
-    window->first = first;
-    window->beyond = NO_PAGE;
-    memset(window->bits, 0, sizeof window->bits);
-}
-
-static void window_mark(struct page_window *window, uint32_t page)
-{
-    if (page < window->first)
-        return;
-    uint32_t i = page - window->first;
-    if (i >= WINDOW_PAGES) {
-        if (page < window->beyond)
-            window->beyond = page;
-        return;
-    }
-    uint8_t bit = (uint8_t)(1u << i % 8);
-    if (!(window->bits[i / 8] & bit))
-        window->distinct++;
-    window->bits[i / 8] |= bit;
-}
 
 static bool overlaps(uint32_t rva, uint32_t len, uint32_t other, uint32_t other_len)
 {
@@ -109,21 +78,28 @@ static nt_status check_fixup(const struct pe_image *image, const struct pe_fixup
     return STATUS_SUCCESS;
 }
 
-static bool may_write(const struct reloc_walk *walk, const struct pe_fixup *fixup, uint8_t width)
+static bool may_write(const struct reloc_walk *walk, uint32_t rva, uint32_t len)
 {
-    return width != 0 && (!walk->may_write || walk->may_write(walk->user, fixup->rva, width));
+    return len != 0 &&
+           (!walk->memory.may_write || walk->memory.may_write(walk->memory.user, rva, len));
+}
+
+/* The end of the page that holds the byte before `rva`. */
+static uint32_t page_end(uint32_t rva)
+{
+    return (rva + PE_PAGE_SIZE - 1) & ~(PE_PAGE_SIZE - 1);
 }
 
 /* `fixups` of them write to the page. */
-static void mark_page(uint32_t page, uint32_t fixups, struct page_window *window,
+static void mark_page(uint32_t page, uint32_t fixups, struct reloc_pages *window,
                       const struct reloc_walk *counted)
 {
-    window_mark(window, page);
+    reloc_pages_mark(window, page);
     if (counted && counted->page_counts && page < counted->page_count)
         counted->page_counts[page] += fixups;
 }
 
-static void mark_pages(const struct pe_fixup *fixup, uint8_t width, struct page_window *window,
+static void mark_pages(const struct pe_fixup *fixup, uint8_t width, struct reloc_pages *window,
                        const struct reloc_walk *counted)
 {
     uint32_t last = (fixup->rva + width - 1) / PE_PAGE_SIZE;
@@ -141,18 +117,30 @@ static int64_t delta_of(const struct pe_image *image, const struct reloc_plan *p
     return narrow ? (int32_t)(uint32_t)(uint64_t)plan->delta : plan->delta;
 }
 
-static nt_status use_fixup(const struct reloc_walk *walk, const struct pe_fixup *fixup,
-                           const struct reloc_type *type, struct page_window *window,
-                           struct reloc_plan *plan, struct pe_error *err)
+/* What the first pass knows: it checks, counts and applies. */
+struct pass {
+    const struct reloc_walk *walk;
+    const struct reloc_type *types[RELOC_TYPE_COUNT];
+    struct pe_fixup_iter it;
+    struct reloc_pages *window;
+    struct reloc_ahead ahead;
+    uint64_t entries, most;
+};
+
+static nt_status use_fixup(struct pass *pass, const struct pe_fixup *fixup,
+                           const struct reloc_type *type, struct reloc_plan *plan,
+                           struct pe_error *err)
 {
+    const struct reloc_walk *walk = pass->walk;
     nt_status status = check_fixup(walk->image, fixup, type, plan, err);
     if (!nt_ok(status))
         return status;
     plan->fixups[fixup->type]++;
     plan->fixups_total += type->width != 0;
-    if (!may_write(walk, fixup, type->width))
+    if (!may_write(walk, fixup->rva, type->width))
         return STATUS_SUCCESS;
-    mark_pages(fixup, type->width, window, walk);
+    mark_pages(fixup, type->width, pass->window, walk);
+    reloc_ahead_wrote(&pass->ahead, page_end(fixup->rva + type->width));
     struct pe_span field;
     if (walk->write && !pe_sub(walk->image->bytes, fixup->rva, type->width, &field))
         return reloc_refuse(walk->image, plan, "reloc.inside",
@@ -178,15 +166,6 @@ static uint64_t max_entries(const struct pe_image *image)
     return room > MIN_ENTRIES ? room : MIN_ENTRIES;
 }
 
-/* What the first pass knows: it checks, counts and applies. */
-struct pass {
-    const struct reloc_walk *walk;
-    const struct reloc_type *types[RELOC_TYPE_COUNT];
-    struct pe_fixup_iter it;
-    struct page_window *window;
-    uint64_t entries, most;
-};
-
 /*
  * The page of a block whose fixups need no checks one by one, as far as they lie inside the page
  * and are of the types that runs are made of.
@@ -198,7 +177,7 @@ static bool is_plain(const struct pass *pass, struct pe_span *page)
     *page = (struct pe_span){NULL, 0};
     return rva % PE_PAGE_SIZE == 0 && rva < limit && limit - rva >= PE_PAGE_SIZE &&
            !touches_signatures(walk->image, rva, PE_PAGE_SIZE) &&
-           (!walk->may_write || walk->may_write(walk->user, rva, PE_PAGE_SIZE)) &&
+           may_write(walk, rva, PE_PAGE_SIZE) &&
            (!walk->write || pe_sub(walk->image->bytes, rva, PE_PAGE_SIZE, page));
 }
 
@@ -216,10 +195,11 @@ static bool use_run(struct pass *pass, struct pe_span page, struct reloc_plan *p
     pass->it.entry += n * (uint32_t)sizeof(uint16_t);
     pass->entries += n;
     plan->fixups[type] += n;
-    if (type == 0)
+    if (type == RELOC_TYPE_ABSOLUTE)
         return true;
     plan->fixups_total += n;
     mark_page(pass->it.page_rva / PE_PAGE_SIZE, n, pass->window, pass->walk);
+    reloc_ahead_wrote(&pass->ahead, pass->it.page_rva + PE_PAGE_SIZE);
     return true;
 }
 
@@ -228,6 +208,8 @@ static nt_status use_block(struct pass *pass, struct reloc_plan *plan, struct pe
     const struct pe_image *image = pass->walk->image;
     struct pe_span page;
     bool plain = is_plain(pass, &page);
+    if (plain && pass->walk->memory.prepare)
+        reloc_ahead_block(&pass->ahead, pass->walk, &pass->it);
     while (pass->it.entry != pass->it.block_end) {
         struct pe_fixup fixup;
         nt_status status = STATUS_SUCCESS;
@@ -237,7 +219,7 @@ static nt_status use_block(struct pass *pass, struct reloc_plan *plan, struct pe
             pass->entries++;
             const struct reloc_type *type = settle_type(pass->types, &fixup);
             if (pass->entries <= pass->most)
-                status = use_fixup(pass->walk, &fixup, type, pass->window, plan, err);
+                status = use_fixup(pass, &fixup, type, plan, err);
         }
         if (pass->entries > pass->most)
             return reloc_refuse(image, plan, "reloc.blocks",
@@ -248,7 +230,7 @@ static nt_status use_block(struct pass *pass, struct reloc_plan *plan, struct pe
     return STATUS_SUCCESS;
 }
 
-static nt_status first_pass(const struct reloc_walk *walk, struct page_window *window,
+static nt_status first_pass(const struct reloc_walk *walk, struct reloc_pages *window,
                             struct reloc_plan *plan, struct pe_error *err)
 {
     struct pass pass = {.walk = walk, .window = window, .most = max_entries(walk->image)};
@@ -268,7 +250,7 @@ static nt_status first_pass(const struct reloc_walk *walk, struct page_window *w
 }
 
 /* Marks the pages of one further window; the fixups have been checked and applied. */
-static void later_pass(const struct reloc_walk *walk, struct page_window *window)
+static void later_pass(const struct reloc_walk *walk, struct reloc_pages *window)
 {
     const struct reloc_type *types[RELOC_TYPE_COUNT];
     struct pe_fixup_iter it;
@@ -280,22 +262,22 @@ static void later_pass(const struct reloc_walk *walk, struct page_window *window
     uint64_t most = max_entries(walk->image);
     for (uint64_t n = 0; n < most && pe_fixup_next(&it, &fixup) > 0; n++) {
         const struct reloc_type *type = settle_type(types, &fixup);
-        if (type && may_write(walk, &fixup, type->width))
+        if (type && may_write(walk, fixup.rva, type->width))
             mark_pages(&fixup, type->width, window, NULL);
     }
 }
 
 nt_status reloc_walk(const struct reloc_walk *walk, struct reloc_plan *plan, struct pe_error *err)
 {
-    struct page_window window = {.distinct = 0};
+    struct reloc_pages window = {.distinct = 0};
     if (walk->image->h.directory[IMAGE_DIRECTORY_ENTRY_BASERELOC].size == 0)
         return STATUS_SUCCESS;
-    window_start(&window, 0);
+    reloc_pages_start(&window, 0);
     nt_status status = first_pass(walk, &window, plan, err);
     if (!nt_ok(status))
         return status;
-    while (window.beyond != NO_PAGE) {
-        window_start(&window, window.beyond);
+    while (window.beyond != RELOC_NO_PAGE) {
+        reloc_pages_start(&window, window.beyond);
         later_pass(walk, &window);
     }
     plan->pages_dirtied = window.distinct;

@@ -8,9 +8,8 @@
 
 struct reloc_walk {
     const struct pe_image *image;
-    bool write;                /* apply plan->delta, or only count */
-    reloc_may_write may_write; /* NULL = every fixup may be written */
-    void *user;
+    bool write; /* apply plan->delta, or only count */
+    struct reloc_memory memory;
     uint32_t *page_counts; /* NULL, or one counter a page */
     uint32_t page_count;
 };

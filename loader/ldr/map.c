@@ -76,16 +76,15 @@ static nt_status map_view(struct ldr_module *module, struct mm_section *section,
 
 /* ---- fixups ---- */
 
-struct fixup_policy {
-    const struct mm_view *view;
-    bool owns_shared; /* this process made the content of the SHARED PE sections */
-};
-
 /* Fixups in SHARED pages are written once, by the process that made their content (facts 1.6). */
-static bool may_write(void *user, uint32_t rva, uint32_t len)
+static bool is_not_shared(void *view, uint32_t rva, uint32_t len)
 {
-    const struct fixup_policy *policy = user;
-    return policy->owns_shared || !mm_view_is_shared(policy->view, rva, len);
+    return !mm_view_is_shared(view, rva, len);
+}
+
+static uint32_t prepare(void *view, uint32_t rva, uint32_t len)
+{
+    return mm_view_prepare_write(view, rva, len);
 }
 
 /*
@@ -115,9 +114,15 @@ nt_status ldr_relocate(struct mm_view *view, uint64_t base, bool owns_shared,
                        struct reloc_plan *plan, struct pe_error *err)
 {
     const struct pe_image *image = mm_view_image(view);
-    struct fixup_policy policy = {view, owns_shared};
+    bool shares = mm_section_shared_size(mm_view_section(view)) != 0;
+    /* Shared pages have nothing private to prepare. */
+    const struct reloc_memory memory = {
+        .user = view,
+        .may_write = shares && !owns_shared ? is_not_shared : NULL,
+        .prepare = shares ? NULL : prepare,
+    };
     int64_t delta = (int64_t)(base - image->h.image_base);
-    nt_status status = reloc_apply(image, delta, may_write, &policy, plan, err);
+    nt_status status = reloc_apply_in(image, delta, &memory, plan, err);
     return nt_ok(status) && plan->outcome == RELOC_APPLIED ? follow_headers(view, err) : status;
 }
 

@@ -8,16 +8,27 @@
 #include "loader/mm/view_object.h"
 #include "reloc/reloc.h"
 
-struct fixup_policy {
-    const struct mm_view *view;
-    bool owns_shared;
-};
-
-static bool may_write(void *user, uint32_t rva, uint32_t len)
+static bool is_not_shared(void *view, uint32_t rva, uint32_t len)
 {
-    const struct fixup_policy *policy = user;
+    return !mm_view_is_shared(view, rva, len);
+}
 
-    return policy->owns_shared || !mm_view_is_shared(policy->view, rva, len);
+static uint32_t prepare(void *view, uint32_t rva, uint32_t len)
+{
+    return mm_view_prepare_write(view, rva, len);
+}
+
+static nt_status apply(struct mm_view *view, bool owns_shared, struct reloc_plan *plan,
+                       struct pe_error *err)
+{
+    bool shares = view->section->shared_size != 0;
+    const struct reloc_memory memory = {
+        .user = view,
+        .may_write = shares && !owns_shared ? is_not_shared : NULL,
+        .prepare = shares ? NULL : prepare,
+    };
+
+    return reloc_apply_in(&view->image, plan->delta, &memory, plan, err);
 }
 
 /* `*placed` becomes STATUS_SUCCESS when the image fits its new base. */
@@ -25,7 +36,6 @@ static nt_status relocate(struct mm_view *view, bool owns_shared, nt_status *pla
                           struct pe_error *err)
 {
     const struct pe_image *image = mm_view_image(view);
-    struct fixup_policy policy = {view, owns_shared};
     struct reloc_plan plan;
     nt_status status = STATUS_SUCCESS;
 
@@ -34,7 +44,7 @@ static nt_status relocate(struct mm_view *view, bool owns_shared, nt_status *pla
         !nt_ok(reloc_plan(image, mm_view_base(view), NULL, 0, &plan, NULL)) || pe_is_flat(image))
         return status;
     if (plan.outcome == RELOC_APPLIED)
-        status = reloc_apply(image, plan.delta, may_write, &policy, &plan, err);
+        status = apply(view, owns_shared, &plan, err);
     if (nt_ok(status))
         status = mm_view_patch_image_base(view, err);
     if (nt_ok(status))

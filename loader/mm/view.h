@@ -51,6 +51,13 @@ bool mm_view_is_shared(const struct mm_view *view, uint32_t rva, uint32_t len);
  */
 nt_status mm_view_privatize(struct mm_view *view, uint32_t rva, uint32_t len, struct pe_error *err);
 /*
+ * Every page of [rva, rva+len) is going to be written, and none has been since the view was mapped:
+ * makes them private at once where that is cheaper than one by one. An open view's private pages
+ * only. Returns how many bytes from `rva` on that is settled for: those that share a huge page's
+ * place.
+ */
+uint32_t mm_view_prepare_write(struct mm_view *view, uint32_t rva, uint32_t len);
+/*
  * True when the loader may read [rva, rva+len) now. Gaps between PE sections and pages of
  * PAGE_NOACCESS are readable in an open view only, and image code may have taken the right away
  * from any page.
