@@ -156,14 +156,13 @@ static const char *check_folder(struct mm_cache_place *place)
 
 static const char *check_file_system(int dir)
 {
-    struct statvfs vfs;
     struct statfs fs;
 
-    if (fstatvfs(dir, &vfs) != 0 || fstatfs(dir, &fs) != 0)
+    if (fstatfs(dir, &fs) != 0)
         return "its file system cannot be examined";
-    if ((vfs.f_flag & ST_NOEXEC) != 0)
+    if ((fs.f_flags & ST_NOEXEC) != 0)
         return "its file system is mounted noexec";
-    if ((vfs.f_flag & ST_RDONLY) != 0)
+    if ((fs.f_flags & ST_RDONLY) != 0)
         return "its file system is read-only";
     for (size_t i = 0; i < sizeof(remote_types) / sizeof(*remote_types); i++)
         if ((uint32_t)fs.f_type == remote_types[i])

@@ -22,7 +22,7 @@ struct head {
     uint32_t path_size; /* with its end, a zero byte; behind the note */
     uint32_t path_cut;
     uint32_t zero;
-    uint64_t sum; /* of head (with this as 0), note and path */
+    uint64_t sum; /* of all that stands before it, and of note and path */
 };
 _Static_assert(sizeof(struct mm_cache_key) == 72, "digested: no padding in either word size");
 _Static_assert(sizeof(struct head) == 120, "both word sizes read it");
@@ -45,23 +45,24 @@ static void make_digest(const struct mm_cache_key *key, uint8_t digest[MM_CACHE_
     memcpy(digest, whole, MM_CACHE_DIGEST);
 }
 
+static uint64_t add_word(uint64_t sum, const uint8_t *bytes, size_t size)
+{
+    uint64_t word = 0;
+
+    memcpy(&word, bytes, size);
+    sum = (sum ^ word) * 0xff51afd7ed558ccdull;
+    return sum ^ sum >> 32;
+}
+
 /* Multiply and fold, a word at a time: any single change of a word changes the result. */
 uint64_t mm_cache_sum(const void *bytes, size_t size)
 {
     const uint8_t *p = bytes;
     uint64_t sum = 0x9e3779b97f4a7c15ull ^ size;
 
-    while (size != 0) {
-        uint64_t word = 0;
-        size_t part = size < sizeof(word) ? size : sizeof(word);
-
-        memcpy(&word, p, part);
-        sum = (sum ^ word) * 0xff51afd7ed558ccdull;
-        sum ^= sum >> 32;
-        p += part;
-        size -= part;
-    }
-    return sum;
+    for (; size >= sizeof(uint64_t); p += sizeof(uint64_t), size -= sizeof(uint64_t))
+        sum = add_word(sum, p, sizeof(uint64_t));
+    return size != 0 ? add_word(sum, p, size) : sum;
 }
 
 /* ---- names ----------------------------------------------------------------------------------- */
@@ -107,12 +108,10 @@ bool mm_cache_name_digest(const char *name, uint8_t digest[MM_CACHE_DIGEST])
 
 static uint64_t sum_of(const uint8_t bytes[MM_PAGE], size_t size)
 {
-    const uint64_t zero = 0;
-    uint8_t copy[MM_PAGE];
+    const uint64_t parts[] = {mm_cache_sum(bytes, offsetof(struct head, sum)),
+                              mm_cache_sum(bytes + sizeof(struct head), size)};
 
-    memcpy(copy, bytes, size);
-    memcpy(copy + offsetof(struct head, sum), &zero, sizeof(zero));
-    return mm_cache_sum(copy, size);
+    return mm_cache_sum(parts, sizeof(parts));
 }
 
 void mm_cache_page_write(uint8_t bytes[MM_PAGE], const struct mm_cache_key *key,
@@ -131,7 +130,7 @@ void mm_cache_page_write(uint8_t bytes[MM_PAGE], const struct mm_cache_key *key,
     memcpy(bytes, &head, sizeof(head));
     memcpy(bytes + sizeof(head), note, note_size);
     memcpy(bytes + sizeof(head) + note_size, path, length);
-    head.sum = sum_of(bytes, sizeof(head) + note_size + head.path_size);
+    head.sum = sum_of(bytes, note_size + head.path_size);
     memcpy(bytes, &head, sizeof(head));
 }
 
@@ -148,7 +147,7 @@ bool mm_cache_page_read(const uint8_t bytes[MM_PAGE], struct mm_cache_page *out)
         return false;
     path = bytes + sizeof(head) + head.note_size;
     if (memchr(path, '\0', head.path_size) != path + head.path_size - 1 ||
-        head.sum != sum_of(bytes, sizeof(head) + head.note_size + head.path_size))
+        head.sum != sum_of(bytes, head.note_size + head.path_size))
         return false;
     *out = (struct mm_cache_page){
         .key = head.key,
