@@ -372,6 +372,51 @@ PELDR_API int peldr_section_flush(const void *address, size_t size);
 /* Mirrors UnmapViewOfFile: any address inside the view. 0 or -1. */
 PELDR_API int peldr_section_unmap(const void *address);
 
+/* ---- the image cache ----------------------------------------------------------------------------
+ *
+ * The page-aligned image that a load maps is kept in a file, and later processes of the user, of
+ * either word size, map that: $XDG_CACHE_HOME/peldr, else ~/.cache/peldr. Where no such folder can
+ * be used, images are built in memory; loading gives the same result with a cache and without.
+ */
+
+/*
+ * Where it is from now on: a folder, which is made when it is missing, "off", or NULL for what the
+ * environment says (PELDR_CACHE, a folder or "off"). `limit`: the bytes that it may take on the
+ * disk; 0 = PELDR_CACHE_SIZE, or 2 GiB. 0, or -1 when the folder cannot be used (peldr_error() says
+ * why): then there is no cache.
+ */
+PELDR_API int peldr_set_cache(const char *place, uint64_t limit);
+/* The folder in use, for free(); NULL = there is no cache, and peldr_error() says why. `limit` may
+ * be NULL. */
+PELDR_API char *peldr_cache_folder(uint64_t *limit);
+
+struct peldr_cache_entry {
+    const char *name;  /* of the entry's file in the folder */
+    const char *path;  /* of the image file; "" = the entry is damaged */
+    uint64_t base;     /* that it was relocated to; 0 = as the file has it */
+    uint64_t size;     /* bytes on the disk */
+    int64_t last_used; /* seconds since 1970; exact to a minute */
+    uint8_t in_use;    /* some process has it open or mapped */
+    uint8_t damaged;   /* cut short, changed, somebody else's: it is never used */
+    uint8_t stale;     /* the image file is gone, or another one by now */
+};
+/* Anything but 0 ends the walk and becomes its result. */
+typedef int (*peldr_cache_visit)(void *user, const struct peldr_cache_entry *entry);
+/* The entries by their last use, the oldest first. Strings are valid for the call. 0, what `visit`
+ * returned, or -1. */
+PELDR_API int peldr_each_cached(peldr_cache_visit visit, void *user);
+
+struct peldr_cache_removed {
+    uint32_t entries;
+    uint32_t kept_in_use; /* would have gone, too */
+    uint64_t bytes;
+};
+/* Removes what is stale or damaged or was left half-built, and the least recently used entries
+ * beyond `limit` bytes (0 = the cache's limit). `removed` may be NULL. 0 or -1. */
+PELDR_API int peldr_cache_prune(uint64_t limit, struct peldr_cache_removed *removed);
+/* Removes all entries that are not in use. */
+PELDR_API int peldr_cache_clear(struct peldr_cache_removed *removed);
+
 /* Reserves address space so that an image has to move. 0 or -1 (taken already). Undo with release.
  */
 PELDR_API int peldr_reserve(uint64_t address, uint64_t size);

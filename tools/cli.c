@@ -16,12 +16,14 @@ struct parse {
     void *own;
 };
 
-enum { KEY_JSON = 0x100, KEY_WINDOWS };
+enum { KEY_JSON = 0x100, KEY_WINDOWS, KEY_CACHE };
 
 static const struct argp_option common_options[] = {
     {"json", KEY_JSON, NULL, 0, "Print one JSON document instead of text", 1},
     {"windows", KEY_WINDOWS, "VERSION", 0,
      "By the rules of Windows xp, 7 or 10 (10; PELDR_WINDOWS does the same)", 1},
+    {"cache", KEY_CACHE, "DIR", 0,
+     "Keep images in DIR, or in memory only with off (PELDR_CACHE does the same)", 1},
     {"directory", 'L', "DIR", 0, "Also search DIR for DLLs (PELDR_PATH does the same)", 1},
     {0}};
 
@@ -63,6 +65,18 @@ static void choose_windows(struct argp_state *state, struct cli *cli, const char
     setenv("PELDR_WINDOWS", v->name, 1);
 }
 
+/* Programs that the image starts are to use the same one. */
+static void choose_cache(struct argp_state *state, const char *place)
+{
+    char *folder = NULL;
+    if (peldr_set_cache(place, 0) != 0)
+        argp_error(state, "%s", peldr_error());
+    if (strcmp(place, "off") != 0)
+        folder = peldr_cache_folder(NULL);
+    setenv("PELDR_CACHE", folder ? folder : "off", 1);
+    free(folder);
+}
+
 static error_t parse_common(int key, char *arg, struct argp_state *state)
 {
     struct parse *parse = state->input;
@@ -72,6 +86,9 @@ static error_t parse_common(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_WINDOWS:
         choose_windows(state, parse->cli, arg);
+        return 0;
+    case KEY_CACHE:
+        choose_cache(state, arg);
         return 0;
     case 'L':
         if (peldr_add_directory(arg) != 0)

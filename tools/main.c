@@ -18,6 +18,7 @@
     X(disasm, "disassemble from the entry point, an export or an RVA")                      \
     X(walk, "show every region of a process that peldr runs in")                            \
     X(sections, "list named sections and loaded images, and who has them")                  \
+    X(cache, "list, prune or clear the cache of images that processes share")               \
     X(test, "check a folder of images against golden outcomes (TAP)")
 
 #define DECLARE(name, summary) int cmd_##name(int argc, char **argv);
