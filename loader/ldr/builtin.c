@@ -6,7 +6,6 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "loader/ldr/builtin_image.h"
 #include "loader/ldr/ldr.h"
@@ -24,10 +23,14 @@ struct entry {
     const struct ldr_builtin *builtin;
     uint64_t base;
     struct entry *next;
+    struct entry *same_bucket;
 };
 
-/* Under the loader lock. */
-static struct entry *registry;
+#define BUCKETS 128u
+
+/* Under the loader lock: all in order of registration, and by name. */
+static struct entry *registry, **registry_end = &registry;
+static struct entry *by_name[BUCKETS];
 static uint64_t next_base = FIRST_BASE;
 
 static size_t stem_length(const char *name)
@@ -39,23 +42,27 @@ static size_t stem_length(const char *name)
 static bool same_name(const char *a, const char *b)
 {
     size_t length = stem_length(a);
-    return length == stem_length(b) && strncasecmp(a, b, length) == 0;
+    return length == stem_length(b) && ldr_casesame(a, b, length);
+}
+
+static struct entry **bucket_of(const char *name)
+{
+    return &by_name[ldr_casehash(name, stem_length(name)) % BUCKETS];
 }
 
 static struct entry *entry_named(const char *name)
 {
-    struct entry *entry = registry;
+    struct entry *entry = *bucket_of(name);
     while (entry != NULL && !same_name(entry->builtin->name, name))
-        entry = entry->next;
+        entry = entry->same_bucket;
     return entry;
 }
 
+/* NULL for a builtin that another one has replaced. */
 static struct entry *entry_of(const struct ldr_builtin *builtin)
 {
-    struct entry *entry = registry;
-    while (entry != NULL && entry->builtin != builtin)
-        entry = entry->next;
-    return entry;
+    struct entry *entry = entry_named(builtin->name);
+    return entry != NULL && entry->builtin == builtin ? entry : NULL;
 }
 
 static uint64_t choose_base(const struct ldr_builtin *builtin)
@@ -72,11 +79,12 @@ static nt_status add_entry(const struct ldr_builtin *builtin)
     struct entry *entry = malloc(sizeof(*entry));
     if (entry == NULL)
         return STATUS_NO_MEMORY;
-    *entry = (struct entry){.builtin = builtin, .base = choose_base(builtin)};
-    struct entry **end = &registry;
-    while (*end != NULL)
-        end = &(*end)->next;
-    *end = entry;
+    struct entry **bucket = bucket_of(builtin->name);
+    *entry =
+        (struct entry){.builtin = builtin, .base = choose_base(builtin), .same_bucket = *bucket};
+    *bucket = entry;
+    *registry_end = entry;
+    registry_end = &entry->next;
     return STATUS_SUCCESS;
 }
 

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader/ldr/imagemap.h"
+#include "loader/ldr/index.h"
 #include "loader/ldr/module.h"
 #include "loader/ldr/path.h"
 #include "loader/ldr/search.h"
@@ -28,56 +30,29 @@ char *ldr_canonical_name(const char *name, uint32_t flags)
 
 /* ---- look-up ---- */
 
-static bool is_listed(const struct ldr_module *module, const struct ldr_link *head)
-{
-    LDR_FOR_EACH(known, head, order)
-    {
-        if (known == module) {
-            return true;
-        }
-    }
-    return false;
-}
-
 bool ldr_module_valid(const struct ldr_module *module)
 {
     ldr_lock();
-    bool valid = is_listed(module, &ldr_load_order) || is_listed(module, &ldr_unlisted);
+    bool valid = ldr_index_has(module);
     ldr_unlock();
     return valid;
 }
 
 struct ldr_module *ldr_find_base_name(const char *name)
 {
-    LDR_FOR_EACH(module, &ldr_load_order, order)
-    {
-        if (ldr_casecmp(module->name, name) == 0) {
-            return module;
-        }
-    }
-    return NULL;
+    return ldr_index_name(name);
 }
 
 struct ldr_module *ldr_find_file(const struct mm_file_id *file)
 {
-    LDR_FOR_EACH(module, &ldr_load_order, order)
-    {
-        if (module->has_file && module->file.dev == file->dev && module->file.ino == file->ino) {
-            return module;
-        }
-    }
-    return NULL;
+    return ldr_index_file(file);
 }
 
+/* It is listed in front of all others. */
 struct ldr_module *ldr_find_exe(void)
 {
-    LDR_FOR_EACH(module, &ldr_load_order, order)
-    {
-        if (module->exe) {
-            return module;
-        }
-    }
-    return NULL;
+    struct ldr_module *first = LDR_CONTAINER(ldr_load_order.next, struct ldr_module, order);
+    return !ldr_link_alone(&ldr_load_order) && first->exe ? first : NULL;
 }
 
 /* Compares a path as a caller spells it with a module's Windows path, '/' being the same as '\'. */
@@ -131,14 +106,12 @@ struct ldr_module *ldr_find(const char *name)
 
 struct ldr_module *ldr_find_by_address(uint64_t address)
 {
+    struct ldr_image_range range;
     struct ldr_module *found = NULL;
     ldr_lock();
-    LDR_FOR_EACH(module, &ldr_load_order, order)
-    {
-        if (address - ldr_module_base(module) < mm_view_size(module->view)) {
-            found = module;
-            break;
-        }
+    if ((uintptr_t)address == address && ldr_image_at((uintptr_t)address, &range) &&
+        !ldr_link_alone(&range.module->order)) {
+        found = range.module;
     }
     ldr_unlock();
     return found;

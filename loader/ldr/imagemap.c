@@ -120,7 +120,7 @@ static void read_safe_seh(const struct pe_image *image, uintptr_t base, struct l
     }
 }
 
-static void describe(const struct ldr_module *module, struct ldr_image_range *out)
+static void describe(struct ldr_module *module, struct ldr_image_range *out)
 {
     const struct pe_image *image = mm_view_image(module->view);
     struct pe_directory functions;
@@ -129,6 +129,7 @@ static void describe(const struct ldr_module *module, struct ldr_image_range *ou
         .size = mm_view_size(module->view),
         .characteristics = image->h.dll_characteristics,
         .builtin = module->builtin != NULL,
+        .module = module,
     };
     if (image->h.machine == LDR_HOST_MACHINE &&
         pe_directory_get(image, IMAGE_DIRECTORY_ENTRY_EXCEPTION, &functions) &&
@@ -166,7 +167,7 @@ static void end_write(void)
     writing = false;
 }
 
-nt_status ldr_image_add(const struct ldr_module *module, struct pe_error *err)
+nt_status ldr_image_add(struct ldr_module *module, struct pe_error *err)
 {
     struct ldr_image_range range;
     struct table *in = table && count < table->capacity ? table : grown();

@@ -25,6 +25,7 @@ struct ldr_image_range {
     uint16_t characteristics; /* DllCharacteristics */
     bool has_safe_seh;        /* the load config names a table, maybe an empty one */
     bool builtin;
+    struct ldr_module *module; /* for who holds the loader lock: its record, perhaps in no list */
 };
 
 /* False: the address is in no image. `out` may be NULL. */
@@ -34,7 +35,7 @@ bool ldr_image_at(uintptr_t address, struct ldr_image_range *out);
 bool ldr_image_any_without(uint16_t characteristics);
 
 /* For the loader, under its lock. */
-nt_status ldr_image_add(const struct ldr_module *module, struct pe_error *err);
+nt_status ldr_image_add(struct ldr_module *module, struct pe_error *err);
 void ldr_image_remove(uintptr_t base);
 
 #endif

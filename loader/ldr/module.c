@@ -12,6 +12,7 @@
 
 #include "loader/ldr/entry.h"
 #include "loader/ldr/imagemap.h"
+#include "loader/ldr/index.h"
 #include "loader/ldr/path.h"
 #include "loader/ldr/search.h"
 #include "loader/ldr/tls.h"
@@ -101,6 +102,9 @@ void ldr_module_destroy(struct ldr_module *module)
     if (!module) {
         return;
     }
+    if (!ldr_link_alone(&module->order)) {
+        ldr_index_remove(module);
+    }
     ldr_link_remove(&module->order);
     ldr_link_remove(&module->init);
     ldr_tls_detach(module);
@@ -130,6 +134,7 @@ void ldr_module_list(struct ldr_module *module, bool first)
 {
     struct ldr_link *head = module->kind == LDR_KIND_IMAGE ? &ldr_load_order : &ldr_unlisted;
     ldr_link_insert(first ? head : head->prev, &module->order);
+    ldr_index_add(module, first);
     if (module->entry) {
         ldr_entry_list(module->entry, first);
     }

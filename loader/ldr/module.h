@@ -35,6 +35,9 @@ enum ldr_kind {
     LDR_KIND_DATA,    /* flat: LDR_AS_DATAFILE */
 };
 
+/* The ways of asking for a listed module (index.h). */
+enum ldr_index { LDR_INDEX_NAME, LDR_INDEX_FILE, LDR_INDEX_RECORD, LDR_INDEX_COUNT };
+
 #define LDR_NO_TLS_SLOT 0xffffffffu
 
 /* Static TLS of a module (facts 3.7). The template is a copy: image code may protect its own pages.
@@ -54,6 +57,7 @@ struct ldr_entry;
 struct ldr_module {
     struct ldr_link order; /* in the list of its kind */
     struct ldr_link init;  /* in the initialisation order; alone until its entry point was called */
+    struct ldr_module *chain[LDR_INDEX_COUNT]; /* index.c; set while it is in a list */
     enum ldr_kind kind;
     enum ldr_state state;
 

@@ -38,5 +38,8 @@ size_t ldr_utf8_to_utf16(const char *in, size_t in_len, uint16_t *out, size_t si
 size_t ldr_utf16_to_utf8(const uint16_t *in, size_t in_len, char *out, size_t size);
 /* ASCII case folding, as module names compare. */
 int ldr_casecmp(const char *a, const char *b);
+bool ldr_casesame(const char *a, const char *b, size_t length);
+/* The same for names that are equal so. */
+uint32_t ldr_casehash(const char *name, size_t length);
 
 #endif

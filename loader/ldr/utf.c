@@ -141,3 +141,20 @@ int ldr_casecmp(const char *a, const char *b)
     }
     return fold(*a) - fold(*b);
 }
+
+bool ldr_casesame(const char *a, const char *b, size_t length)
+{
+    size_t i = 0;
+    while (i < length && fold(a[i]) == fold(b[i]))
+        i++;
+    return i == length;
+}
+
+/* FNV-1a (Fowler, Noll, Vo). */
+uint32_t ldr_casehash(const char *name, size_t length)
+{
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ (uint32_t)fold(name[i])) * 16777619u;
+    return hash;
+}
