@@ -11,6 +11,7 @@ import twins
 Group = collections.namedtuple('Group', 'title workers references')
 Headline = collections.namedtuple('Headline', 'image times')
 SIZES = list(twins.SIZES)
+CHECK = ['--symbol', 'twin_check', '--value', '42']
 MAX_WARM, MAX_SPREAD, MAX_MOVED, MAX_UNCACHED, MAX_RELR, MAX_FIRST = 0.7, 1.3, 1.2, 0.4, 0.75, 1.0
 MAX_MEMORY, MAX_IMPORTS, MAX_START, MAX_CALLS, MAX_FAULTS = 1.02, 0.6, 2.0, 12, 2
 LIBWINE = pathlib.Path('/usr/lib/x86_64-linux-gnu/wine/x86_64-windows')
@@ -87,13 +88,12 @@ def warm(run):
     for size in SIZES:
         images = {align: run.twins.image(run.word, size, 'none', align) for align in ('200', '1000')}
         image = images['200']
-        workers += [run.peldr(f'peldr {size} align {align}', images[align]['pe'], '--symbol', 'twin_answer',
-                              '--value', '42') for align in images]
-        workers += [run.dlopen(f'dlopen {size}', image['elf'], '--symbol', 'twin_answer', '--value', '42'),
+        workers += [run.peldr(f'peldr {size} align {align}', images[align]['pe'], *CHECK) for align in images]
+        workers += [run.dlopen(f'dlopen {size}', image['elf'], *CHECK),
                     run.floor(f'floor {size}', image['pe']),
                     run.copy(f'anonymous copy {size}', image['pe']),
                     run.host(f'byte copy {size}', 'read', image['pe'])]
-        workers += run.wine(f'Wine {size}', image['pe'], '--symbol', 'twin_answer', '42')
+        workers += run.wine(f'Wine {size}', image['pe'], '--symbol', 'twin_check', '42')
 
     def references(name):
         size = next(part for part in name.split() if part in SIZES)
@@ -137,16 +137,16 @@ def moved_group(run, size, fixups):
     image = run.twins.image(run.word, size, fixups)
     plain = run.twins.image(run.word, size, 'none')
     workers = [
-        run.peldr('peldr, moved, cached', image['pe'], moved=True),
-        run.peldr('peldr, moved, uncached (another base each time)', image['pe'], '--wander'),
-        run.peldr('peldr, moved, cache off', image['pe'], cache=False, moved=True),
-        run.peldr('peldr at its preferred base', image['pe']),
+        run.peldr('peldr, moved, cached', image['pe'], *CHECK, moved=True),
+        run.peldr('peldr, moved, uncached (another base each time)', image['pe'], *CHECK, '--wander'),
+        run.peldr('peldr, moved, cache off', image['pe'], *CHECK, cache=False, moved=True),
+        run.peldr('peldr at its preferred base', image['pe'], *CHECK),
         run.peldr('peldr, no fixups', plain['pe']),
-        run.dlopen('dlopen', image['elf']),
-        run.dlopen('dlopen, RELR', image['relr']),
+        run.dlopen('dlopen', image['elf'], *CHECK),
+        run.dlopen('dlopen, RELR', image['relr'], *CHECK),
         run.floor('floor', image['pe']),
         run.copy('anonymous copy and fixups', image['pe'], '--fixups'),
-        *run.wine('Wine, moved', image['pe'], moved=True),
+        *run.wine('Wine, moved', image['pe'], '--symbol', 'twin_check', '42', moved=True),
     ]
     best = run.measure(f'{size}, {twins.FIXUPS[fixups]} fixups ({fixups})', workers,
                        lambda name: ('dlopen', 'Wine, moved', 'floor'))
@@ -184,6 +184,7 @@ def first_group(run, size, fixups, align):
         run.peldr('peldr, first load ever', image['pe'], *fresh, forget=True, moved=moves),
         run.peldr('peldr, first load, cache off', image['pe'], *fresh, cache=False, moved=moves),
         run.peldr('peldr, cached by another process', image['pe'], *fresh, moved=moves),
+        run.peldr('peldr, cached, and peldr itself starts', image['pe'], '--fresh', moved=moves),
         run.dlopen('dlopen', image['elf'], '--fresh', '--keep', other['elf']),
         run.floor('floor', image['pe'], '--fresh'),
         run.copy('anonymous copy', image['pe'], '--fresh', *(['--fixups'] if moves else [])),

@@ -50,8 +50,17 @@ def function(target, name, body):
 
 
 def pointers(target, count, stride):
+    """The last one has a name of its own: twin_check() goes by it."""
     gap = f'.fill {stride - target.pointer_size},1,0xcc\n' if stride > target.pointer_size else ''
-    return f'.rept {count}\n{target.pointer} target\n{gap}.endr\n' if count else ''
+    return f'.rept {count - 1}\n{target.pointer} target\n{gap}.endr\nlast: {target.pointer} target\n' \
+        if count else ''
+
+
+def check_source(target):
+    """Calls where the last pointer points to, which it finds without needing a fixup itself."""
+    if target.word == '64':
+        return 'subq $40,%rsp\ncall *last(%rip)\naddq $40,%rsp\nret\n'
+    return 'call 1f\n1: popl %eax\naddl $last-1b,%eax\njmp *(%eax)\n'
 
 
 def image_source(target, size, fixups, bulk):
@@ -65,6 +74,7 @@ def image_source(target, size, fixups, bulk):
     constants = 0 if sparse else room - used
     return '\n'.join([
         '.text', function(target, 'twin_answer', 'target:\nmovl $42,%eax\nret\n'),
+        function(target, 'twin_check', check_source(target) if count else 'jmp target\n'),
         target.rdata, f'.incbin "{bulk}",0,{constants}' if constants else '',
         '.data', '.balign 16', '.long 1', '.balign 16', pointers(target, count, stride), ''])
 
@@ -184,7 +194,7 @@ class Twins:
                 link_elf(word, [obj], relr, ['-Wl,-z,pack-relative-relocs'])
 
         self.once(pe.name, [pe], lambda: build(True, lambda obj: link_dll(
-            word, [obj], pe, BASES[word][None], align, ['twin_answer'])))
+            word, [obj], pe, BASES[word][None], align, ['twin_answer', 'twin_check'])))
         self.once(elf.name, [elf] + ([relr] if FIXUPS[fixups] else []), lambda: build(False, build_elf))
         check_fixups(pe, elf, FIXUPS[fixups])
         return {'pe': pe, 'elf': elf, 'relr': relr if FIXUPS[fixups] else None}

@@ -101,7 +101,8 @@ static uint64_t timed_in_child(const struct contender *contender)
     if (pipe2(pipe_ends, O_CLOEXEC) != 0 || (child = fork()) < 0)
         fail("no child");
     if (child == 0) {
-        contender->prepare(&options);
+        if (!contender->inherited)
+            contender->prepare(&options);
         result = timed(contender);
         _exit(write(pipe_ends[1], &result, sizeof result) != sizeof result);
     }
@@ -246,7 +247,7 @@ int main(int argc, char **argv)
         return 2;
     }
     take();
-    if (!options.fresh)
+    if (!options.fresh || contender->inherited)
         contender->prepare(&options);
     if (is_hold)
         hold(contender);

@@ -32,7 +32,8 @@ struct range {
 struct contender {
     const char *name;
     void (*prepare)(const struct options *options); /* once, not timed */
-    void (*before)(void);                           /* before each run, not timed; NULL = nothing */
+    bool inherited;       /* what it prepares is for all children, with --fresh */
+    void (*before)(void); /* before each run, not timed; NULL = nothing */
     void (*load)(void);
     void (*unload)(void);
     struct range (*range)(void);     /* of what is loaded; NULL = not to be touched */

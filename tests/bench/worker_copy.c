@@ -122,8 +122,12 @@ static struct range range(void)
     return (struct range){base, image_size};
 }
 
-const struct contender contender_copy = {
-    .name = "copy", .prepare = prepare, .load = load_copy, .unload = unload, .range = range};
+const struct contender contender_copy = {.name = "copy",
+                                         .prepare = prepare,
+                                         .inherited = true,
+                                         .load = load_copy,
+                                         .unload = unload,
+                                         .range = range};
 
 /* ---- floor ------------------------------------------------------------------------------------
  */
@@ -159,6 +163,7 @@ static void load_floor(void)
 
 const struct contender contender_floor = {.name = "floor",
                                           .prepare = prepare_floor,
+                                          .inherited = true,
                                           .load = load_floor,
                                           .unload = unload,
                                           .range = range};
@@ -185,5 +190,8 @@ static void unload_bytes(void)
     munmap(base, read_size);
 }
 
-const struct contender contender_read = {
-    .name = "read", .prepare = prepare, .load = load_bytes, .unload = unload_bytes};
+const struct contender contender_read = {.name = "read",
+                                         .prepare = prepare,
+                                         .inherited = true,
+                                         .load = load_bytes,
+                                         .unload = unload_bytes};
