@@ -4,8 +4,15 @@
 #ifndef LOADER_PELDR_API_H
 #define LOADER_PELDR_API_H
 
+#include <stddef.h>
+
+#include "loader/ldr/builtin.h"
 #include "loader/peldr.h"
 #include "pe/status.h"
+
+/* The images of the builtin modules; made by gen_prepared.c when peldr is built. */
+extern const struct ldr_prepared peldr_prepared[];
+extern const size_t peldr_prepared_count;
 
 /* The error record of this thread, cleared; the builtin modules are registered from now on. */
 struct pe_error *peldr_begin(void);

@@ -10,6 +10,7 @@
 #include "loader/ob/process.h"
 #include "loader/peldr_api.h"
 #include "loader/peldr_walk.h"
+#include "loader/win32/builtins.h"
 #include "loader/win32/child.h"
 #include "loader/win32/otherprocess.h"
 #include "loader/win32/win32.h"
@@ -50,6 +51,7 @@ const char *peldr_status_name(uint32_t status)
 /* What others may ask this process for is known before anybody can ask. */
 static void register_all(void)
 {
+    win32_use_prepared(peldr_prepared, peldr_prepared_count);
     win32_register();
     child_thread_register();
     win32_process_info_register();

@@ -136,18 +136,12 @@ static void image_symbol(struct ke_text *text, uintptr_t address,
 static const char *builtin_name(uintptr_t function, const char **module)
 {
     const struct ldr_builtin *builtin = NULL;
-    while ((builtin = ldr_builtin_next(builtin)) != NULL) {
-        for (size_t i = 0; i < builtin->family_count; i++) {
-            const struct ldr_builtin_family *family = &builtin->families[i];
-            for (size_t k = 0; k < family->count; k++) {
-                if ((uintptr_t)family->exports[k].address != function || !family->exports[k].name)
-                    continue;
-                *module = builtin->name;
-                return family->exports[k].name;
-            }
-        }
+    const char *name = NULL;
+    while (!name && (builtin = ldr_builtin_next(builtin)) != NULL) {
+        name = ldr_builtin_function_name(builtin, function);
+        *module = name ? builtin->name : NULL;
     }
-    return NULL;
+    return name;
 }
 
 static void native_symbol(struct ke_text *text, uintptr_t address, uintptr_t *start)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "loader/ldr/builtin_image.h"
+#include "loader/ldr/builtin_thunk.h"
 #include "loader/ldr/ldr.h"
 #include "loader/ldr/path.h"
 #include "pe/exports.h"
@@ -15,7 +16,7 @@
 /* Chosen bases go down from here: below 2 GiB, because without the large-address flag system DLLs
  * sit there on Windows too (facts: behaviours, Headers), in a part that Linux leaves alone by
  * default. */
-#define FIRST_BASE  0x7B000000u
+#define FIRST_BASE  0x79000000u
 #define BASE_STRIDE 0x200000u
 #define LAST_BASE   0x40000000u
 
@@ -115,15 +116,43 @@ const struct ldr_builtin *ldr_builtin_find(const char *name)
     return entry ? entry->builtin : NULL;
 }
 
-bool ldr_builtin_is_trap(const struct ldr_builtin *builtin, const char *name)
+bool ldr_builtin_is_trap(const struct pe_image *mapped, uint32_t rva)
 {
+    /* Code lies in front of the export directory, variables behind it. */
+    struct pe_directory exports;
+    return pe_directory_get(mapped, IMAGE_DIRECTORY_ENTRY_EXPORT, &exports) && rva < exports.rva &&
+           ldr_thunk_is_trap(mapped->bytes, rva);
+}
+
+static const char *prepared_name(const struct ldr_builtin *builtin, uintptr_t function)
+{
+    for (uint32_t i = 0; i < builtin->prepared->function_count; i++) {
+        const struct ldr_builtin_export *row = builtin->row(builtin->prepared->functions[i]);
+        if (row && (uintptr_t)row->address == function)
+            return row->name;
+    }
+    return NULL;
+}
+
+const char *ldr_builtin_function_name(const struct ldr_builtin *builtin, uintptr_t function)
+{
+    if (builtin->prepared)
+        return prepared_name(builtin, function);
     for (size_t i = 0; i < builtin->family_count; i++) {
         const struct ldr_builtin_family *family = &builtin->families[i];
         for (size_t k = 0; k < family->count; k++)
-            if (family->exports[k].name && strcmp(family->exports[k].name, name) == 0)
-                return family->exports[k].kind == LDR_EXPORT_TRAP;
+            if ((uintptr_t)family->exports[k].address == function && family->exports[k].name)
+                return family->exports[k].name;
     }
-    return true; /* it is exported, so it is on the list of names */
+    return NULL;
+}
+
+void ldr_builtin_complete(const struct ldr_builtin *builtin)
+{
+    ldr_lock();
+    if (builtin->complete)
+        builtin->complete();
+    ldr_unlock();
 }
 
 const struct ldr_builtin *ldr_builtin_next(const struct ldr_builtin *builtin)
@@ -159,6 +188,10 @@ static void bind(const struct pe_exports *exports, const struct ldr_builtin_expo
 void ldr_builtin_bind(const struct ldr_builtin *builtin, const struct pe_image *mapped)
 {
     struct pe_exports exports;
+    if (builtin->prepared) {
+        ldr_prepared_bind(builtin, mapped);
+        return;
+    }
     if (!pe_exports_open(mapped, &exports))
         return;
     for (size_t f = 0; f < builtin->family_count; f++)

@@ -53,6 +53,29 @@ struct ldr_builtin_family {
     size_t count;
 };
 
+/* A row of one of the tables that a set of builtins is made of, by the numbers of both. */
+struct ldr_row_ref {
+    uint16_t table, row;
+};
+
+/*
+ * An image that was written when peldr was built: the file that would be written at run time, but
+ * for the addresses of the host's functions.
+ */
+struct ldr_prepared_data {
+    uint32_t rva;
+    struct ldr_row_ref from; /* receives the address in its `location` */
+};
+struct ldr_prepared {
+    const char *name; /* of the builtin */
+    const uint8_t *bytes;
+    uint32_t size, base;
+    uint32_t pointers; /* RVA of the pointer table: the gate, then the functions */
+    uint32_t function_count, data_count;
+    const struct ldr_row_ref *functions;
+    const struct ldr_prepared_data *data;
+};
+
 struct ldr_builtin {
     const char *name;        /* "KERNEL32.dll", in Windows's spelling */
     uint64_t preferred_base; /* below 2 GiB, 64 KiB aligned; 0 = ldr chooses */
@@ -60,6 +83,11 @@ struct ldr_builtin {
     size_t family_count;
     const char *const *names; /* every name that Windows exports, sorted by strcmp; may be NULL */
     size_t name_count;
+    /* Called under the loader lock, any number of times, before families and names are looked at;
+     * NULL = they are there already. With a prepared image nobody looks. */
+    void (*complete)(void);
+    const struct ldr_prepared *prepared; /* NULL = the image is written from the tables */
+    const struct ldr_builtin_export *(*row)(struct ldr_row_ref ref); /* for the prepared image */
     /* Called once after the image is mapped and DATA locations are filled, before anyone uses it.
      */
     void (*attach)(void);
@@ -71,6 +99,9 @@ struct ldr_builtin {
  * the same name replace earlier ones unless the module is loaded already
  * (STATUS_OBJECT_NAME_COLLISION). */
 nt_status ldr_builtin_register(const struct ldr_builtin *builtin);
+
+/* Has the builtin complete its families and names. */
+void ldr_builtin_complete(const struct ldr_builtin *builtin);
 
 /* Called by a trap; must not return. Set by ke/. */
 typedef void (*ldr_trap_handler)(const char *module, const char *name);

@@ -366,6 +366,8 @@ nt_status ldr_builtin_image(const struct ldr_builtin *builtin, uint8_t **bytes, 
     struct ldr_builtin_plan plan = {0};
     struct writer w = {.builtin = builtin, .plan = &plan};
     uint8_t *file = NULL;
+    if (builtin->prepared != NULL)
+        return ldr_prepared_image(builtin, bytes, size, err);
     nt_status status = ldr_builtin_plan(builtin, &plan, err);
     if (status != STATUS_SUCCESS)
         return status;
@@ -391,5 +393,20 @@ nt_status ldr_builtin_image(const struct ldr_builtin *builtin, uint8_t **bytes, 
 out:
     free(w.fixups);
     ldr_builtin_plan_free(&plan);
+    return status;
+}
+
+nt_status ldr_builtin_section(const struct ldr_builtin *builtin, struct mm_section **out,
+                              struct pe_error *err)
+{
+    uint8_t *bytes = NULL;
+    uint64_t size = 0;
+    if (builtin->prepared != NULL)
+        return ldr_prepared_section(builtin, out, err);
+    nt_status status = ldr_builtin_image(builtin, &bytes, &size, err);
+    if (nt_ok(status))
+        status =
+            mm_section_create_image_from_memory(bytes, size, builtin->name, mm_windows(), out, err);
+    free(bytes);
     return status;
 }

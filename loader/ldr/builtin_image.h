@@ -9,6 +9,7 @@
 
 #include "loader/abi.h"
 #include "loader/ldr/builtin.h"
+#include "loader/mm/section.h"
 #include "pe/image.h"
 
 /* By name without case, with or without ".dll"; NULL when there is none. */
@@ -25,11 +26,23 @@ uint64_t ldr_builtin_base(const struct ldr_builtin *builtin);
  */
 nt_status ldr_builtin_image(const struct ldr_builtin *builtin, uint8_t **bytes, uint64_t *size,
                             struct pe_error *err);
+/* The same as a section object, of which no view has been mapped. */
+nt_status ldr_builtin_section(const struct ldr_builtin *builtin, struct mm_section **out,
+                              struct pe_error *err);
+/* builtin_prepared.c: the same two from the prepared image. */
+nt_status ldr_prepared_image(const struct ldr_builtin *builtin, uint8_t **bytes, uint64_t *size,
+                             struct pe_error *err);
+nt_status ldr_prepared_section(const struct ldr_builtin *builtin, struct mm_section **out,
+                               struct pe_error *err);
+void ldr_prepared_bind(const struct ldr_builtin *builtin, const struct pe_image *mapped);
 /* After mapping, before anyone uses it: fills the locations of the DATA exports. */
 void ldr_builtin_bind(const struct ldr_builtin *builtin, const struct pe_image *mapped);
-/* True for a name that Windows exports and the builtin has no function for: its export is a trap.
- */
-bool ldr_builtin_is_trap(const struct ldr_builtin *builtin, const char *name);
+/* Whether an export of a mapped builtin, by its RVA, is a trap: a name that Windows exports and the
+ * builtin has no function for. */
+bool ldr_builtin_is_trap(const struct pe_image *mapped, uint32_t rva);
+/* The name under which a builtin has a host function, or NULL. Takes no lock and no memory: crash
+ * reports ask. */
+const char *ldr_builtin_function_name(const struct ldr_builtin *builtin, uintptr_t function);
 /* Where the traps of every image come out (trap.S): no function for C, it takes a record in rax. */
 void ldr_trap_entry(void);
 /* ... and end: calls the trap handler, which does not return. */

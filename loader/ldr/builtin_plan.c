@@ -160,6 +160,7 @@ nt_status ldr_builtin_plan(const struct ldr_builtin *builtin, struct ldr_builtin
     const struct ldr_builtin_export **sorted = NULL;
     size_t count = 0;
     nt_status status;
+    ldr_builtin_complete(builtin);
     for (size_t f = 0; f < builtin->family_count; f++)
         count += builtin->families[f].count;
     if (count > MAX_ORDINAL || builtin->name_count > MAX_ORDINAL - count)

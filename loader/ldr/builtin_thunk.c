@@ -57,3 +57,9 @@ uint32_t ldr_thunk_trap(const struct ldr_thunk_image *image, uint32_t rva, uint3
     }
     return fixup;
 }
+
+bool ldr_thunk_is_trap(struct pe_span image, uint32_t rva)
+{
+    struct pe_span at;
+    return pe_sub(image, rva, trap.size, &at) && memcmp(at.data, trap.bytes, trap.operand) == 0;
+}

@@ -23,5 +23,7 @@ struct ldr_thunk_image {
 uint32_t ldr_thunk_jump(const struct ldr_thunk_image *image, uint32_t rva, uint32_t slot);
 uint32_t ldr_thunk_trap(const struct ldr_thunk_image *image, uint32_t rva, uint32_t record,
                         uint32_t gate);
+/* What is at `rva` is a trap's thunk. */
+bool ldr_thunk_is_trap(struct pe_span image, uint32_t rva);
 
 #endif

@@ -194,15 +194,7 @@ static nt_status create_section(const struct ldr_source *source, struct mm_secti
                                 struct pe_error *err)
 {
     if (source->builtin) {
-        uint8_t *bytes = NULL;
-        uint64_t size = 0;
-        nt_status status = ldr_builtin_image(source->builtin, &bytes, &size, err);
-        if (nt_ok(status)) {
-            status = mm_section_create_image_from_memory(bytes, size, source->name, mm_windows(),
-                                                         out, err);
-        }
-        free(bytes);
-        return status;
+        return ldr_builtin_section(source->builtin, out, err);
     }
     if (source->bytes) {
         return mm_section_create_image_from_memory(source->bytes, source->size, source->name,

@@ -178,10 +178,11 @@ static nt_status bind_and_initialize(const struct ldr_exporter *exporter, struct
  * A static import of a function that is not written yet binds to its trap (design, decision 9). Who
  * asks for it at run time has a way to go on without, so the honest answer is that it is not there.
  */
-static bool is_unwritten(const struct ldr_module *module, const struct ldr_want *want)
+static bool is_unwritten(const struct ldr_module *module, const struct ldr_want *want,
+                         const struct pe_export *found)
 {
     return module->builtin && want->name.ptr &&
-           ldr_builtin_is_trap(module->builtin, want->name.ptr);
+           ldr_builtin_is_trap(mm_view_image(module->view), found->rva);
 }
 
 static nt_status find_symbol(struct ldr_module *module, const struct ldr_want *want,
@@ -202,7 +203,7 @@ static nt_status find_symbol(struct ldr_module *module, const struct ldr_want *w
                    ? ldr_bind(NULL, &exporter, *want, address, &forwarded, err)
                    : bind_and_initialize(&exporter, *want, address, err);
     }
-    if (is_unwritten(module, want)) {
+    if (is_unwritten(module, want, &found)) {
         return not_found(module, want, "has no implementation yet of", err);
     }
     *address = address_of(module, &found);

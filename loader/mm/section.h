@@ -75,6 +75,9 @@ nt_status mm_section_create_image_from_memory(const void *bytes, uint64_t size, 
  * in its header can no longer follow the first view (mm_view_patch_image_base()).
  */
 nt_status mm_section_finish(struct mm_section *section, struct pe_error *err);
+/* Writes into an object that is not sealed yet; false when that is not possible. The bytes belong
+ * to no SHARED PE section and to none that is mapped from the file. */
+bool mm_section_patch(struct mm_section *section, uint32_t rva, const void *bytes, uint32_t len);
 struct mm_section *mm_section_ref(struct mm_section *section);
 /* The object goes with its last reference; views hold one. NULL is allowed. */
 void mm_section_unref(struct mm_section *section);

@@ -51,9 +51,6 @@ const char *mm_section_name(const struct mm_section *section);
 uint32_t mm_section_extent_index(const struct mm_section *section, uint32_t rva, bool *inside);
 /* A view is being mapped: all but the first find the object sealed. */
 nt_status mm_section_note_view(struct mm_section *section, struct pe_error *err);
-/* Writes into the headers of an object that is not sealed yet; false when that is not possible. */
-bool mm_section_patch(struct mm_section *section, uint32_t rva, const void *bytes, uint32_t len);
-
 /* section_build.c: the memfd, then its content by the plan, from the file `fd` or, if that is -1,
  * from `bytes`. */
 nt_status mm_section_create_object(struct mm_section *section, struct pe_error *err);

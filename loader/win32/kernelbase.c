@@ -15,6 +15,7 @@
 
 /* Forwarders to KERNEL32, the functions of KERNELBASE alone, the registry. */
 static struct ldr_builtin_family families[4];
+static void complete(void);
 
 struct ldr_builtin win32_kernelbase = {
     .name = "KERNELBASE.dll",
@@ -22,6 +23,7 @@ struct ldr_builtin win32_kernelbase = {
     .families = families,
     .family_count = 4,
     .names = win32_names_kernelbase,
+    .complete = complete,
 };
 
 static int compare_names(const void *key, const void *member)
@@ -45,7 +47,7 @@ static bool forward(const struct ldr_builtin_export *from, struct ldr_builtin_ex
     return to->forward != NULL;
 }
 
-void win32_kernelbase_prepare(void)
+static void complete(void)
 {
     size_t count = 0, used = 0;
     for (size_t i = 0; i < win32_kernel32.family_count; i++)
@@ -67,5 +69,9 @@ void win32_kernelbase_prepare(void)
     families[1] = (struct ldr_builtin_family){kernelbase_address_exports, kernelbase_address_count};
     families[2] = (struct ldr_builtin_family){kernelbase_mapping_exports, kernelbase_mapping_count};
     families[3] = (struct ldr_builtin_family){registry_exports, registry_count};
+}
+
+void win32_kernelbase_prepare(void)
+{
     win32_kernelbase.name_count = win32_names_kernelbase_count;
 }

@@ -10,7 +10,7 @@ extern struct ldr_builtin win32_kernel32, win32_kernelbase, win32_ntdll;
 
 /* Fill in what only run time knows (sizes of the families' tables); idempotent, not thread-safe. */
 void win32_kernel32_prepare(void);
-void win32_kernelbase_prepare(void); /* after KERNEL32 */
+void win32_kernelbase_prepare(void);
 void win32_ntdll_prepare(void);
 
 /*

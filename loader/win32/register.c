@@ -6,6 +6,7 @@
 
 #include "loader/ldr/path.h"
 #include "loader/ob/section.h"
+#include "loader/win32/builtins.h"
 #include "loader/win32/crt/crt.h"
 #include "loader/win32/file.h"
 #include "loader/win32/modules.h"
@@ -13,7 +14,7 @@
 #include "loader/win32/waitable.h"
 #include "loader/win32/win32.h"
 
-static const struct ldr_builtin *const modules[] = {
+static struct ldr_builtin *const modules[] = {
     &win32_ntdll,
     &win32_kernel32,
     &win32_kernelbase,
@@ -29,7 +30,7 @@ static void register_all(void)
     win32_kernel32_prepare();
     win32_kernelbase_prepare();
     for (size_t i = 0; i < MODULE_COUNT; i++)
-        ldr_builtin_register(modules[i]);
+        win32_builtin_register(modules[i]);
     win32_crt_register();
     win32_smalldlls_register();
 }
@@ -66,6 +67,7 @@ static const struct ldr_builtin_export *find_export(const struct ldr_builtin *bu
 
 const void *win32_find(const struct ldr_builtin *builtin, const char *name)
 {
+    ldr_builtin_complete(builtin);
     const struct ldr_builtin_export *found = find_export(builtin, name);
     if (!found || found->kind != LDR_EXPORT_FORWARD)
         return found ? found->address : NULL;

@@ -3,6 +3,8 @@
  */
 #include "loader/win32/smalldlls.h"
 
+#include "loader/win32/builtins.h"
+
 /* A DLL: up to two tables, and the names that Windows exports (traps where no table has them). */
 static struct small_dll {
     const char *name;
@@ -38,23 +40,24 @@ static struct small_dll {
 #undef NAMES
 };
 
-static void register_one(struct small_dll *dll)
+static void register_one(struct small_dll *dll, uint32_t base)
 {
     size_t used = 0;
     for (; used < 2 && dll->counts[used]; used++)
         dll->families[used].count = *dll->counts[used];
     dll->builtin = (struct ldr_builtin){
         .name = dll->name,
+        .preferred_base = base,
         .families = dll->families,
         .family_count = used,
         .names = dll->names,
         .name_count = dll->name_count ? *dll->name_count : 0,
     };
-    ldr_builtin_register(&dll->builtin);
+    win32_builtin_register(&dll->builtin);
 }
 
 void win32_smalldlls_register(void)
 {
     for (size_t i = 0; i < sizeof(dlls) / sizeof(*dlls); i++)
-        register_one(&dlls[i]);
+        register_one(&dlls[i], WIN32_SMALL_DLLS_BASE - (uint32_t)i * WIN32_BASE_STRIDE);
 }

@@ -13,6 +13,9 @@
 /* Registers the C runtimes with ldr/. Idempotent. */
 void win32_crt_register(void);
 
+/* All families, of all C runtimes; NULL ends. */
+extern const struct ldr_builtin_family *const crt_families[];
+
 /*
  * The functions behind those of `names` that msvcrt.dll serves, for a DLL that exports some of
  * them, too (NTDLL). `out` has room for `count` rows; returns how many were written.

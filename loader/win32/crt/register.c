@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "loader/win32/builtins.h"
 #include "loader/win32/crt/alias.h"
 #include "loader/win32/crt/data.h"
 #include "loader/win32/crt/internal.h"
@@ -62,17 +63,20 @@ WIN32_NAMES(vcruntime140);
     X(wstring)             \
     WORD_FAMILIES(X)
 
+#define OWN_FAMILIES(X) \
+    X(data)             \
+    X(msvcrt_printf)    \
+    X(msvcrt_scanf)     \
+    X(msvcrt_timefmt)   \
+    X(msvcrt_wstring)   \
+    X(ucrt_stdio)       \
+    X(ucrt_timefmt)     \
+    X(ucrt_wstring)
+
 #define DECLARE_FAMILY(name) extern const struct ldr_builtin_family crt_##name##_family;
 #define FAMILY_ADDRESS(name) &crt_##name##_family,
 SHARED_FAMILIES(DECLARE_FAMILY)
-DECLARE_FAMILY(data)
-DECLARE_FAMILY(msvcrt_printf)
-DECLARE_FAMILY(msvcrt_scanf)
-DECLARE_FAMILY(msvcrt_timefmt)
-DECLARE_FAMILY(msvcrt_wstring)
-DECLARE_FAMILY(ucrt_stdio)
-DECLARE_FAMILY(ucrt_timefmt)
-DECLARE_FAMILY(ucrt_wstring)
+OWN_FAMILIES(DECLARE_FAMILY)
 
 static const struct ldr_builtin_family *const shared[] = {SHARED_FAMILIES(FAMILY_ADDRESS) NULL};
 static const struct ldr_builtin_family *const msvcrt_own[] = {
@@ -81,6 +85,8 @@ static const struct ldr_builtin_family *const msvcrt_own[] = {
 static const struct ldr_builtin_family *const ucrt_own[] = {
     &crt_ucrt_stdio_family, &crt_ucrt_timefmt_family, &crt_ucrt_wstring_family, NULL};
 static const struct ldr_builtin_family *const no_own[] = {NULL};
+const struct ldr_builtin_family *const crt_families[] = {SHARED_FAMILIES(FAMILY_ADDRESS)
+                                                             OWN_FAMILIES(FAMILY_ADDRESS) NULL};
 
 /* vcruntime140_1.dll holds what was added for x86-64's second exception format. */
 #if defined(__x86_64__)
@@ -222,7 +228,8 @@ size_t win32_crt_select(const char *const *names, size_t count, struct ldr_built
     return used;
 }
 
-static void register_dll(struct dll *dll, const struct catalogue *common)
+/* The table of a DLL, from its list of names. */
+static void complete(struct dll *dll, const struct catalogue *common)
 {
     struct catalogues c = {.shared = *common};
     size_t count = *dll->name_count;
@@ -234,29 +241,42 @@ static void register_dll(struct dll *dll, const struct catalogue *common)
     size_t used = select_rows(&c, dll->names, count, exports);
     free(c.own.rows);
     dll->exports = (struct ldr_builtin_family){exports, used};
+}
+
+static void complete_all(void)
+{
+    struct catalogue common;
+    if (dlls[0].exports.exports != NULL || !make_catalogue(shared, &common)) {
+        return;
+    }
+    for (size_t i = 0; i < CRT_COUNT(dlls); i++) {
+        complete(&dlls[i], &common);
+    }
+    free(common.rows);
+}
+
+static void register_dll(struct dll *dll, uint32_t base)
+{
     dll->builtin = (struct ldr_builtin){
         .name = dll->name,
+        .preferred_base = base,
         .families = &dll->exports,
         .family_count = 1,
         .names = dll->names,
-        .name_count = count,
+        .name_count = *dll->name_count,
+        .complete = complete_all,
         .attach = dll->attach,
         .detach = crt_stream_detach,
     };
-    ldr_builtin_register(&dll->builtin);
+    win32_builtin_register(&dll->builtin);
 }
 
 static void register_all(void)
 {
-    struct catalogue common;
-    crt_data_init();
-    if (!make_catalogue(shared, &common)) {
-        return;
-    }
+    crt_data_init(); /* its rows get their names */
     for (size_t i = 0; i < CRT_COUNT(dlls); i++) {
-        register_dll(&dlls[i], &common);
+        register_dll(&dlls[i], WIN32_CRT_BASE - (uint32_t)i * WIN32_BASE_STRIDE);
     }
-    free(common.rows);
 }
 
 void win32_crt_register(void)

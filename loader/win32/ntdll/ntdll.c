@@ -14,12 +14,20 @@ static struct ldr_builtin_family families[] = {NTDLL_FAMILIES(FAMILY){NULL, 0}};
 static const size_t *const counts[] = {NTDLL_FAMILIES(COUNT)};
 #undef COUNT
 
+static void complete(void)
+{
+    struct ldr_builtin_family *last = &families[sizeof(counts) / sizeof(*counts)];
+    if (!last->exports)
+        *last = ntdll_cruntime();
+}
+
 struct ldr_builtin win32_ntdll = {
     .name = "ntdll.dll",
     .preferred_base = 0x7BC00000,
     .families = families,
     .family_count = sizeof(families) / sizeof(*families),
     .names = win32_names_ntdll,
+    .complete = complete,
     .attach = win32_process_setup,
 };
 
@@ -27,6 +35,5 @@ void win32_ntdll_prepare(void)
 {
     for (size_t i = 0; i < sizeof(counts) / sizeof(*counts); i++)
         families[i].count = *counts[i];
-    families[sizeof(counts) / sizeof(*counts)] = ntdll_cruntime();
     win32_ntdll.name_count = win32_names_ntdll_count;
 }

@@ -1,0 +1,153 @@
+/*
+ * Writes the images of the builtin modules as C source, when peldr is built: it is the same for
+ * every process, and making it takes longer than loading most images.
+ *
+ * usage: gen_prepared OUTPUT.c
+ *
+ * The images come from the code that writes them at run time. The table of host functions'
+ * addresses is left empty; which rows of win32's tables they are is told beside it (ldr/builtin.h).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "loader/ldr/builtin_image.h"
+#include "loader/ldr/builtin_plan.h"
+#include "loader/win32/builtins.h"
+#include "loader/win32/win32.h"
+#include "pe/exports.h"
+#include "pe/rules.h"
+
+struct job {
+    FILE *out;
+    const struct ldr_builtin *builtin;
+    unsigned number;
+    struct ldr_builtin_plan plan;
+    uint8_t *bytes;
+    uint64_t size;
+    struct pe_image image;
+    uint32_t pointers, data_count;
+};
+
+static void fail(const struct job *job, const char *what, const char *name)
+{
+    fprintf(stderr, "gen_prepared: %s: %s %s\n", job->builtin->name, what, name ? name : "");
+    exit(1);
+}
+
+static void need(const struct job *job, bool condition, const char *what)
+{
+    if (!condition)
+        fail(job, what, NULL);
+}
+
+/* The pointer table begins the second PE section (ldr/builtin_image.c). */
+static void open_image(struct job *job)
+{
+    struct pe_error err = {0};
+    need(job, nt_ok(ldr_builtin_plan(job->builtin, &job->plan, &err)), err.text);
+    need(job, nt_ok(ldr_builtin_image(job->builtin, &job->bytes, &job->size, &err)), err.text);
+    need(job,
+         nt_ok(pe_admit((struct pe_span){job->bytes, job->size}, PE_WINDOWS_10, &job->image, &err)),
+         err.text);
+    struct pe_section section;
+    need(job, pe_section_at(&job->image, 1, &section), "has no second PE section");
+    job->pointers = section.virtual_address;
+    size_t table = (job->plan.functions + 1) * sizeof(void *);
+    need(job, job->size >= table && job->pointers <= job->size - table, "pointer table");
+    memset(job->bytes + job->pointers, 0, table);
+}
+
+static void write_bytes(const struct job *job)
+{
+    fprintf(job->out, "static const uint64_t bytes_%u[] = {", job->number);
+    for (uint64_t at = 0; at < job->size; at += 8) {
+        uint64_t value;
+        memcpy(&value, job->bytes + at, 8); /* the size is a multiple of a page */
+        fprintf(job->out, at % 64 == 0 ? "\n0x%llx," : "0x%llx,", (unsigned long long)value);
+    }
+    fputs("\n};\n", job->out);
+}
+
+static struct ldr_row_ref row_of(const struct job *job, const struct ldr_builtin_export *export)
+{
+    struct ldr_row_ref ref;
+    if (!win32_row_of(export, &ref))
+        fail(job, "no table has", export->name);
+    return ref;
+}
+
+static void write_functions(const struct job *job)
+{
+    fprintf(job->out, "static const struct ldr_row_ref functions_%u[] = {", job->number);
+    for (uint32_t i = 0, column = 0; i < job->plan.count; i++) {
+        const struct ldr_builtin_export *export = job->plan.exports[i].export;
+        if (export && export->kind == LDR_EXPORT_FUNCTION) {
+            struct ldr_row_ref ref = row_of(job, export);
+            fprintf(job->out, column++ % 8 == 0 ? "\n{%u, %u}," : "{%u, %u},", ref.table, ref.row);
+        }
+    }
+    fputs("{0, 0}\n};\n", job->out);
+}
+
+static void write_data(struct job *job)
+{
+    struct pe_exports exports;
+    need(job, pe_exports_open(&job->image, &exports), "has no exports");
+    fprintf(job->out, "static const struct ldr_prepared_data data_%u[] = {", job->number);
+    for (uint32_t i = 0; i < job->plan.count; i++) {
+        const struct ldr_builtin_export *export = job->plan.exports[i].export;
+        struct pe_export found;
+        if (!export || export->kind != LDR_EXPORT_DATA)
+            continue;
+        need(job, pe_export_by_ordinal(&exports, job->plan.exports[i].ordinal, &found), "ordinal");
+        struct ldr_row_ref ref = row_of(job, export);
+        fprintf(job->out, "\n{0x%x, {%u, %u}},", found.rva, ref.table, ref.row);
+        job->data_count++;
+    }
+    fputs("{0, {0, 0}}\n};\n", job->out);
+}
+
+static void write_row(const struct job *job, FILE *rows)
+{
+    unsigned n = job->number;
+    fprintf(rows,
+            "{\"%s\", (const uint8_t *)bytes_%u, %u, 0x%x, 0x%x, %u, %u, functions_%u, data_%u},\n",
+            job->builtin->name, n, (unsigned)job->size, (unsigned)ldr_builtin_base(job->builtin),
+            job->pointers, job->plan.functions, job->data_count, n, n);
+}
+
+static void write_builtin(FILE *out, FILE *rows, const struct ldr_builtin *builtin, unsigned number)
+{
+    struct job job = {.out = out, .builtin = builtin, .number = number};
+    open_image(&job);
+    write_bytes(&job);
+    write_functions(&job);
+    write_data(&job);
+    write_row(&job, rows);
+    ldr_builtin_plan_free(&job.plan);
+    free(job.bytes);
+}
+
+int main(int argc, char **argv)
+{
+    char *text = NULL;
+    size_t length = 0;
+    FILE *out = argc == 2 ? fopen(argv[1], "w") : NULL;
+    FILE *rows = open_memstream(&text, &length);
+    const struct ldr_builtin *builtin = NULL;
+    if (out == NULL || rows == NULL) {
+        fputs("usage: gen_prepared OUTPUT.c\n", stderr);
+        return 2;
+    }
+    fputs("/* Generated by gen_prepared. */\n#include \"loader/peldr_api.h\"\n\n", out);
+    win32_register();
+    for (unsigned n = 0; (builtin = ldr_builtin_next(builtin)) != NULL; n++)
+        write_builtin(out, rows, builtin, n);
+    fclose(rows);
+    fprintf(out, "const struct ldr_prepared peldr_prepared[] = {\n%s};\n", text);
+    fputs("const size_t peldr_prepared_count = sizeof peldr_prepared / sizeof *peldr_prepared;\n",
+          out);
+    free(text);
+    return fclose(out) != 0;
+}
