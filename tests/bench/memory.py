@@ -72,6 +72,8 @@ def part(run):
         ratio = hold(run, f'peldr, {text}', [worker_peldr, '--hold', *taken, 'open', image['pe']], env)
         run.ask(f'{PROCESSES} processes, 16 MB, {text}: memory of each, of size/{PROCESSES}', ratio, BOUND)
         hold(run, f'dlopen, {text}', [worker, '--hold', 'dlopen', image['elf']], env)
+        if image['relr']:
+            hold(run, f'dlopen, RELR, {text}', [worker, '--hold', 'dlopen', image['relr']], env)
         copy = [worker, '--hold', *(['--fixups'] if moved else []), 'copy', image['pe']]
         hold(run, f'anonymous copy, {text}', copy, env)
         wine = run.places.wine(run.word)

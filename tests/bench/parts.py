@@ -1,6 +1,7 @@
 """The groups of contenders: which are measured together, and what is asked of them. For table.py."""
 import collections
 import pathlib
+import shutil
 import subprocess
 
 import bench
@@ -17,7 +18,7 @@ MAX_MEMORY, MAX_IMPORTS, MAX_START, MAX_CALLS, MAX_FAULTS = 1.02, 0.6, 2.0, 12, 
 LIBWINE = pathlib.Path('/usr/lib/x86_64-linux-gnu/wine/x86_64-windows')
 
 
-class Criterion(collections.namedtuple('Criterion', 'text value bound')):
+class Criterion(collections.namedtuple('Criterion', 'text word value bound')):
     @property
     def holds(self):
         return self.value <= self.bound
@@ -77,7 +78,7 @@ class Run:
             self.headlines.append(Headline(image, {column: best.get(name) for column, name in names.items()}))
 
     def ask(self, text, value, bound):
-        self.criteria.append(Criterion(f'{text}, {self.word}-bit', value, bound))
+        self.criteria.append(Criterion(text, self.word, value, bound))
 
 
 # ---- loads of images without fixups ---------------------------------------------------------------
@@ -275,6 +276,9 @@ def calls(run):
                           run.places.environment())}
     run.measure('64k, no fixups', [bench.Worker(name, *how) for name, how in commands.items()])
     done = run.groups[-1].workers
+    if not shutil.which('strace'):
+        run.notes.append('system calls are not counted: strace is not installed')
+        return
     for name, how in commands.items():
         few, many = (count_calls(*how, runs) for runs in (10, 110))
         each, faults = (many - few) / 100, min(done[name].faults)

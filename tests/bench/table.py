@@ -34,16 +34,31 @@ def print_group(group):
               ' '.join(f'{cell(ratio, 2):>8}' for ratio in ratios))
 
 
-def print_criteria(criteria):
-    print(f'\n{"what is asked":76} {"measured":>9} {"bound":>7}')
+def by_text(criteria):
+    """What is asked of both word sizes stands in one line: text -> {word: Criterion}"""
+    lines = {}
     for c in criteria:
-        print(f'{c.text:76} {c.value:9.2f} {c.bound:7.2f}  {"holds" if c.holds else "DOES NOT HOLD"}')
+        lines.setdefault(c.text, {})[c.word] = c
+    return lines
+
+
+def print_criteria(criteria):
+    print(f'\n{"what is asked":80} {"at most":>8} {"64-bit":>8} {"32-bit":>8}')
+    for text, found in by_text(criteria).items():
+        values = [cell(found[word].value, 2) if word in found else '' for word in ('64', '32')]
+        misses = [f'{word}-bit' for word, c in found.items() if not c.holds]
+        bound = next(iter(found.values())).bound
+        print(f'{text:80} {bound:8g} {values[0]:>8} {values[1]:>8}  ' +
+              (f'DOES NOT HOLD ({" and ".join(misses)})' if misses else 'holds'))
 
 
 def markdown(criteria, headlines):
-    lines = ['| what is asked | measured | at most | |', '| --- | ---: | ---: | --- |']
-    lines += [f'| {c.text} | {c.value:.2f} | {c.bound:g} | {"holds" if c.holds else "does not hold"} |'
-              for c in criteria]
+    """Bold is what does not hold."""
+    lines = ['| what is asked | at most | 64-bit | 32-bit |', '| --- | ---: | ---: | ---: |']
+    for text, found in by_text(criteria).items():
+        values = [cell(found[w].value, 2) if w in found else '' for w in ('64', '32')]
+        values = [v if w not in found or found[w].holds else f'**{v}**' for v, w in zip(values, ('64', '32'))]
+        lines.append(f'| {text} | {next(iter(found.values())).bound:g} | {values[0]} | {values[1]} |')
     columns = list(dict.fromkeys(column for h in headlines for column in h.times))
     if columns:
         lines += ['', '| load + unload, us | ' + ' | '.join(columns) + ' |',
