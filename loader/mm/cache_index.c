@@ -35,8 +35,10 @@ struct head {
 };
 static const char magic[16] = "peldr index 1\n";
 
+#define MOST_ADDED 512u
+
 _Static_assert(sizeof(struct mm_cache_record) == 72, "both word sizes read it");
-_Static_assert(sizeof(struct head) == 40, "both word sizes read it");
+_Static_assert(sizeof(struct head) == 48, "both word sizes read it");
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
@@ -234,7 +236,7 @@ bool mm_cache_total_add(int index, uint64_t bytes, struct mm_cache_total *out)
     known = read_total(index, out) && out->bytes <= UINT64_MAX - bytes;
     if (known) {
         out->bytes += bytes;
-        known = write_total(index, out);
+        known = ++out->added <= MOST_ADDED && write_total(index, out);
     }
     lock_byte(index, TOTAL_LOCK, F_UNLCK);
     return known;

@@ -117,8 +117,10 @@ bool mm_cache_index_lock(int index, const uint8_t digest[MM_CACHE_DIGEST], uint3
  */
 struct mm_cache_total {
     uint64_t bytes, kept;
+    uint64_t added; /* entries since the last eviction */
 };
-/* False: it is not known. */
+/* False: it is not known, or so many were added since that it may be off: some file systems tell
+ * only later what a file takes. */
 bool mm_cache_total_add(int index, uint64_t bytes, struct mm_cache_total *out);
 void mm_cache_total_set(int index, const struct mm_cache_total *total);
 

@@ -184,6 +184,32 @@ static void test_total_lost(void **state)
     assert_true(is_there(9));
 }
 
+/* A total that is too small is found out in the end. */
+static void test_total_wrong(void **state)
+{
+    const struct mm_cache_total wrong = {.bytes = 1};
+    struct mm_cache_total total;
+    cache_have(1);
+    uint64_t one = one_size(), most = 600;
+    int index = open(tempdir_path("cache/index"), O_RDWR);
+    cache_begin_anew(100 * one);
+    for (uint32_t n = 2; n <= 200; n++)
+        cache_have(n);
+    for (uint32_t n = 201; n <= 200 + most; n++) {
+        mm_cache_total_set(index, &(struct mm_cache_total){.added = n - 201});
+        cache_have(n);
+    }
+    uint32_t left = 0;
+    for (uint32_t n = 1; n <= 200 + most; n++)
+        left += is_there(n);
+    assert_in_range(left, 50, 100 + most - 512);
+    mm_cache_total_set(index, &wrong);
+    assert_true(mm_cache_total_add(index, 5, &total));
+    assert_int_equal(total.bytes, 6);
+    assert_int_equal(total.added, 1);
+    close(index);
+}
+
 /* ---- lists -------------------------------------------------------------------------------------
  */
 
@@ -408,6 +434,7 @@ int main(void)
         TEST(test_all_in_use),
         TEST(test_larger_than_limit),
         TEST(test_total_lost),
+        TEST(test_total_wrong),
         TEST(test_list),
         TEST(test_list_stops),
         TEST(test_prune),
