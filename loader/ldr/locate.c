@@ -10,10 +10,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "loader/ldr/builtin_image.h"
@@ -55,13 +57,67 @@ static nt_status open_failed(const char *path, struct pe_error *err)
     return pe_fail(err, status, "%s cannot be opened: %s", path, strerror(errno));
 }
 
+/* An absolute path without "//", "/./" and "/../": its text is its own real path if no part of it
+ * is a link. */
+static bool is_plain(const char *path)
+{
+    for (const char *p = path; *p == '/'; p = strchrnul(p, '/')) {
+        p++;
+        if (*p == '/' || *p == '\0' || (p[0] == '.' && (p[1] == '/' || p[1] == '\0')) ||
+            (p[0] == '.' && p[1] == '.' && (p[2] == '/' || p[2] == '\0'))) {
+            return false;
+        }
+    }
+    return *path == '/';
+}
+
+/* The path as text, from the current directory if it is relative; NULL when it is not plain. */
+static char *plain_path(const char *path)
+{
+    char cwd[PATH_MAX];
+    char *full = NULL;
+    if (*path != '/' && getcwd(cwd, sizeof cwd) && *cwd == '/' &&
+        asprintf(&full, "%s/%s", cwd, path) < 0) {
+        return NULL;
+    }
+    if (*path == '/') {
+        full = strdup(path);
+    }
+    if (full && !is_plain(full)) {
+        free(full);
+        full = NULL;
+    }
+    return full;
+}
+
+/* Opens a file that lies where its path says (Linux 5.6): one system call instead of one for each
+ * part of the path. */
+static bool open_plain(const char *path, struct ldr_located *out)
+{
+    struct open_how how = {.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_LARGEFILE,
+                           .resolve = RESOLVE_NO_SYMLINKS};
+    char *full = plain_path(path);
+    if (full) {
+        out->source.fd = (int)syscall(SYS_openat2, AT_FDCWD, full, &how, sizeof how);
+    }
+    if (out->source.fd < 0) {
+        free(full);
+        return false;
+    }
+    out->path = full;
+    out->directory = ldr_directory_of(full);
+    return true;
+}
+
 /* Opens a file; `id` tells whether it is loaded under another name. */
 static nt_status open_file(const char *path, struct ldr_located *out, struct mm_file_id *id,
                            struct pe_error *err)
 {
     struct stat st;
-    out->path = absolute_path(path, &out->directory);
-    out->source.fd = out->path ? open(out->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+    if (!open_plain(path, out)) {
+        out->path = absolute_path(path, &out->directory);
+        out->source.fd = out->path ? open(out->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
+    }
     if (out->source.fd < 0 || fstat(out->source.fd, &st) != 0) {
         return open_failed(path, err);
     }

@@ -49,8 +49,15 @@ static nt_status check_machine(struct mm_section *section, const char *name, uin
 
 /* ---- where it goes ---- */
 
-static nt_status map_view(struct ldr_module *module, struct mm_section *section, uint64_t base,
-                          struct pe_error *err)
+/* Import address tables and TLS indices are written before the view is sealed. */
+static bool is_written_at_load(const struct pe_headers *h)
+{
+    return h->directory[IMAGE_DIRECTORY_ENTRY_IMPORT].rva != 0 ||
+           h->directory[IMAGE_DIRECTORY_ENTRY_TLS].rva != 0;
+}
+
+static nt_status map_view(struct ldr_module *module, struct mm_section *section, uint32_t flags,
+                          uint64_t base, struct pe_error *err)
 {
     const struct pe_headers *h = mm_section_headers(section);
     struct mm_map_options options = {
@@ -59,9 +66,16 @@ static nt_status map_view(struct ldr_module *module, struct mm_section *section,
         .shared_fd = module->backing ? ob_backing_fd(module->backing) : -1,
         .below_4gib = !h->pe32_plus,
         .below_2gib = !(h->characteristics & IMAGE_FILE_LARGE_ADDRESS_AWARE),
+        .relocatable = !(flags & LDR_MAP_UNRELOCATED),
+        .sealed = !module->builtin && !is_written_at_load(h),
     };
     nt_status status = mm_view_map(section, &options, &module->view, module->moved_because,
                                    sizeof module->moved_because, err);
+    /* A PE section may lie over the headers and have directories of its own. */
+    if (nt_ok(status) && is_written_at_load(&mm_view_image(module->view)->h)) {
+        nt_status opened = mm_view_unseal(module->view, err);
+        status = nt_ok(opened) ? status : opened;
+    }
     if (!nt_ok(status)) {
         return status;
     }
@@ -145,7 +159,18 @@ static nt_status relocate(struct ldr_module *module, uint32_t flags, bool owns_s
 {
     const struct pe_image *image = mm_view_image(module->view);
     uint64_t base = mm_view_base(module->view);
+    const struct reloc_plan *made = mm_section_fixups(mm_view_section(module->view));
     struct pe_error why = {0};
+    if (made) {
+        module->relocation = *made;
+        return STATUS_SUCCESS;
+    }
+    if (base != image->h.image_base) {
+        nt_status opened = mm_view_unseal(module->view, err);
+        if (!nt_ok(opened)) {
+            return opened;
+        }
+    }
     nt_status status = ldr_relocate(module->view, base, owns_shared, &module->relocation, &why);
     if (!nt_ok(status)) {
         return pe_fail_rule(err, status, why.rule, "%s: %s%s%s%s", module->name, why.text,
@@ -156,6 +181,9 @@ static nt_status relocate(struct ldr_module *module, uint32_t flags, bool owns_s
     if (base != image->h.image_base &&
         (image->h.dll_characteristics & IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE)) {
         status = mm_view_patch_image_base(module->view, err);
+    }
+    if (nt_ok(status) && module->relocation.outcome == RELOC_APPLIED) {
+        mm_view_keep_relocated(module->view, &module->relocation);
     }
     return status;
 }
@@ -215,7 +243,7 @@ static nt_status map_section(struct ldr_module *module, struct mm_section *secti
         status = ob_backing_open_image(section, &module->backing, &owns_shared, err);
     }
     if (nt_ok(status)) {
-        status = map_view(module, section, base, err);
+        status = map_view(module, section, flags, base, err);
     }
     if (nt_ok(status)) {
         status = check_rules(module, flags, err);

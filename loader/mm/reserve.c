@@ -21,20 +21,26 @@
 /* A gap that is seen but cannot be had was lost to another thread; this often is enough. */
 #define MAX_ATTEMPTS 64
 
-nt_status mm_reserve_at(uint64_t base, uint64_t size)
+nt_status mm_reserve_with(uint64_t base, uint64_t size, int fd, int prot)
 {
+    int anonymous = fd < 0 ? MAP_ANONYMOUS : 0;
     void *got;
 
     if (!mm_in_user_space(base, size))
         return STATUS_CONFLICTING_ADDRESSES;
-    got = mmap(mm_ptr(base), (size_t)size, PROT_NONE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    got = mmap(mm_ptr(base), (size_t)size, prot,
+               MAP_PRIVATE | anonymous | MAP_NORESERVE | MAP_FIXED_NOREPLACE, fd, 0);
     if (got == MAP_FAILED)
         return errno == ENOMEM ? STATUS_NO_MEMORY : STATUS_CONFLICTING_ADDRESSES;
     if (got == mm_ptr(base))
         return STATUS_SUCCESS;
     munmap(got, (size_t)size);
     return STATUS_CONFLICTING_ADDRESSES;
+}
+
+nt_status mm_reserve_at(uint64_t base, uint64_t size)
+{
+    return mm_reserve_with(base, size, -1, PROT_NONE);
 }
 
 void mm_unreserve(uint64_t base, uint64_t size)

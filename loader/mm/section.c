@@ -16,11 +16,12 @@
 #include <unistd.h>
 
 #include "loader/mm/pages.h"
+#include "loader/mm/protect.h"
 #include "loader/mm/section_plan.h"
 #include "pe/rules.h"
 
 /* False on a noexec mount and on file systems without mmap: everything goes to the memfd then. */
-static bool file_is_mappable(int fd)
+bool mm_file_is_mappable(int fd)
 {
     void *page;
 
@@ -33,6 +34,10 @@ static bool file_is_mappable(int fd)
     return true;
 }
 
+/* Signature, file header and the larger optional header: what is decoded, whatever
+ * SizeOfOptionalHeader says. */
+#define NT_HEADERS_SIZE 264u
+
 /*
  * Keeps the NT headers and the section table, at their offsets in the file. They can lie megabytes
  * behind the DOS header (behaviours, Headers); calloc leaves what is between untouched.
@@ -43,6 +48,8 @@ static nt_status copy_headers(struct mm_section *section, const struct pe_image 
     uint64_t end = h->section_table_offset + 40ull * h->number_of_sections;
     uint8_t *copy;
 
+    if (end < (uint64_t)h->e_lfanew + NT_HEADERS_SIZE)
+        end = (uint64_t)h->e_lfanew + NT_HEADERS_SIZE;
     if (end > image->bytes.size)
         end = image->bytes.size;
     copy = calloc(1, (size_t)end);
@@ -55,6 +62,29 @@ static nt_status copy_headers(struct mm_section *section, const struct pe_image 
     section->image.bytes = (struct pe_span){copy, end};
     section->image.file_headers = section->image.bytes;
     return STATUS_SUCCESS;
+}
+
+static bool is_readable_throughout(const struct mm_section *section)
+{
+    uint32_t end = 0;
+
+    for (uint32_t i = 0; i < section->extent_count; i++) {
+        const struct mm_extent *extent = &section->extents[i];
+
+        if (extent->rva != end || (mm_prot_of_protect(extent->protect) & PROT_READ) == 0)
+            return false;
+        end += extent->size;
+    }
+    return end == section->size;
+}
+
+void mm_section_settle(struct mm_section *section)
+{
+    const struct pe_image *image = &section->image;
+
+    section->shows_headers =
+        (uint64_t)image->h.e_lfanew + NT_HEADERS_SIZE <= pe_headers_shown(image);
+    section->readable_throughout = is_readable_throughout(section);
 }
 
 /* What the section knows without its object: headers and extents. */
@@ -71,16 +101,19 @@ static nt_status take_plan(struct mm_section *section, const struct pe_image *im
     section->extent_count = plan->count;
     section->size = plan->image_size;
     section->shared_size = plan->shared_size;
+    mm_section_settle(section);
     return STATUS_SUCCESS;
 }
 
-/* Another process's object of the same file, or a new one. `state` NULL = not from a file. */
+/* An object of the same file that exists, or a new one. `state` NULL = not from a file. */
 static nt_status find_or_build(struct mm_section *section, struct pe_span bytes, int fd,
                                const struct mm_file_state *state, const struct mm_plan *plan,
                                struct pe_error *err)
 {
     nt_status status;
 
+    if (state != NULL && mm_cached_adopt_or_build(section, bytes, fd, state, plan))
+        return STATUS_SUCCESS;
     /* Of two that begin at the same time one waits for the other; what is found then may turn out
      * to be something else, so that the second time this process builds its own in any case. */
     for (int round = 0;; round++) {
@@ -109,13 +142,13 @@ static nt_status init_section(struct mm_section *section, struct pe_span bytes, 
     nt_status status = pe_admit(bytes, windows, &image, err);
 
     if (nt_ok(status))
-        status = mm_plan_make(&image, file_is_mappable(fd), &plan, err);
+        status = mm_plan_make(&image, mm_file_is_mappable(fd), &plan, err);
     if (!nt_ok(status))
         return status;
     status = take_plan(section, &image, &plan, err);
     if (nt_ok(status))
         status = find_or_build(section, bytes, fd, state, &plan, err);
-    if (nt_ok(status) && plan.uses_file) {
+    if (nt_ok(status) && plan.uses_file && section->file_fd < 0) {
         section->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (section->file_fd < 0)
             status = pe_fail(err, mm_status_of_errno(errno), "cannot keep the file open: %s",
@@ -125,21 +158,48 @@ static nt_status init_section(struct mm_section *section, struct pe_span bytes, 
     return status;
 }
 
-static nt_status create(struct pe_span bytes, int fd, const struct mm_file_state *state,
-                        const char *name, enum pe_windows windows, struct mm_section **out,
-                        struct pe_error *err)
+struct mm_section *mm_section_alloc(const char *name)
 {
     struct mm_section *section = calloc(1, sizeof(*section));
-    nt_status status = STATUS_NO_MEMORY;
 
     if (section == NULL)
-        return pe_fail(err, status, "%s: no memory for the section object", name);
+        return NULL;
     atomic_init(&section->references, 1);
     pthread_mutex_init(&section->lock, NULL);
     section->object_fd = section->file_fd = -1;
     section->name = strdup(name);
     if (section->name != NULL)
-        status = init_section(section, bytes, fd, state, windows, err);
+        return section;
+    mm_section_unref(section);
+    return NULL;
+}
+
+void mm_section_set_file(struct mm_section *section, const struct mm_cache_key *key)
+{
+    section->cache_key = *key;
+    section->has_file_id = true;
+    section->file_id = (struct mm_file_id){.dev = key->dev,
+                                           .ino = key->ino,
+                                           .size = key->size,
+                                           .mtime_sec = key->mtime_sec,
+                                           .mtime_nsec = key->mtime_nsec};
+}
+
+static nt_status create(struct pe_span bytes, int fd, const struct mm_file_state *state,
+                        const char *name, enum pe_windows windows, struct mm_section **out,
+                        struct pe_error *err)
+{
+    struct mm_section *section = mm_section_alloc(name);
+    nt_status status;
+
+    if (section == NULL)
+        return pe_fail(err, STATUS_NO_MEMORY, "%s: no memory for the section object", name);
+    if (state != NULL) {
+        struct mm_cache_key key = mm_cached_key(&state->st, windows);
+
+        mm_section_set_file(section, &key);
+    }
+    status = init_section(section, bytes, fd, state, windows, err);
     if (!nt_ok(status)) {
         pe_error_prefix(err, "%s: ", name);
         mm_section_unref(section);
@@ -149,11 +209,10 @@ static nt_status create(struct pe_span bytes, int fd, const struct mm_file_state
     return STATUS_SUCCESS;
 }
 
-nt_status mm_section_create_image(int fd, const char *name, enum pe_windows windows,
-                                  struct mm_section **out, struct pe_error *err)
+static nt_status read_and_create(int fd, const char *name, enum pe_windows windows,
+                                 struct mm_section **out, struct pe_error *err)
 {
     struct mm_file_state state;
-    const struct stat *st = &state.st;
     struct pe_span bytes;
     nt_status status;
 
@@ -163,15 +222,25 @@ nt_status mm_section_create_image(int fd, const char *name, enum pe_windows wind
         return status;
     status = create(bytes, fd, &state, name, windows, out, err);
     mm_file_unmap(bytes);
-    if (!nt_ok(status))
-        return status;
-    (*out)->has_file_id = true;
-    (*out)->file_id = (struct mm_file_id){.dev = st->st_dev,
-                                          .ino = st->st_ino,
-                                          .size = (uint64_t)st->st_size,
-                                          .mtime_sec = st->st_mtim.tv_sec,
-                                          .mtime_nsec = st->st_mtim.tv_nsec};
-    return STATUS_SUCCESS;
+    return status;
+}
+
+nt_status mm_section_create_image(int fd, const char *name, enum pe_windows windows,
+                                  struct mm_section **out, struct pe_error *err)
+{
+    struct stat st;
+    struct mm_cache_key key;
+    struct mm_section *known;
+
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+        key = mm_cached_key(&st, windows);
+        known = mm_cached_open(&key, fd, name);
+        if (known != NULL) {
+            *out = known;
+            return STATUS_SUCCESS;
+        }
+    }
+    return read_and_create(fd, name, windows, out, err);
 }
 
 nt_status mm_section_create_image_from_memory(const void *bytes, uint64_t size, const char *name,
@@ -192,7 +261,9 @@ void mm_section_unref(struct mm_section *section)
     if (section == NULL || atomic_fetch_sub(&section->references, 1) != 1)
         return;
     mm_share_withdraw(section);
-    if (section->object_fd >= 0)
+    if (section->cached)
+        mm_cache_close(&section->entry);
+    else if (section->object_fd >= 0)
         close(section->object_fd);
     if (section->file_fd >= 0)
         close(section->file_fd);

@@ -1,9 +1,10 @@
 /*
  * Image section objects (SEC_IMAGE): what a view maps (design, decision 1).
  *
- * A section object holds a page-aligned image: a sealed memfd built once from the file, or the file
- * itself for PE sections whose raw data is page-aligned. Views map it MAP_PRIVATE, so clean pages
- * are shared by everyone who maps the same object. PE sections that are SHARED and writable are
+ * A section object holds a page-aligned image: an entry of the image cache (cache.h) or a sealed
+ * memfd, built once from the file, or the file itself for PE sections whose raw data is
+ * page-aligned. Views map it MAP_PRIVATE, so clean pages are shared by everyone who maps the same
+ * object. PE sections that are SHARED and writable are
  * left to a backing file that the caller brings when it maps a view (object manager, ob/backing.h).
  */
 #ifndef MM_SECTION_H
@@ -12,6 +13,7 @@
 #include <stdint.h>
 
 #include "pe/image.h"
+#include "reloc/reloc.h"
 
 struct mm_section;
 
@@ -24,7 +26,7 @@ void mm_set_windows(enum pe_windows windows);
 
 /* Where one run of pages of the image comes from. */
 enum mm_source {
-    MM_SOURCE_OBJECT, /* the memfd: headers, unaligned PE sections, zero fill */
+    MM_SOURCE_OBJECT, /* the object: headers, unaligned PE sections, zero fill */
     MM_SOURCE_FILE,   /* the image file itself */
     MM_SOURCE_SHARED, /* the shared backing: SHARED + WRITE PE sections */
 };
@@ -78,6 +80,11 @@ nt_status mm_section_finish(struct mm_section *section, struct pe_error *err);
 /* Writes into an object that is not sealed yet; false when that is not possible. The bytes belong
  * to no SHARED PE section and to none that is mapped from the file. */
 bool mm_section_patch(struct mm_section *section, uint32_t rva, const void *bytes, uint32_t len);
+/* What relocated the pages of a section that a view got because its image had to move; NULL for any
+ * other. */
+const struct reloc_plan *mm_section_fixups(const struct mm_section *section);
+/* Sections that are kept for the next load of the same file are let go. */
+void mm_section_forget_known(void);
 struct mm_section *mm_section_ref(struct mm_section *section);
 /* The object goes with its last reference; views hold one. NULL is allowed. */
 void mm_section_unref(struct mm_section *section);

@@ -1,9 +1,10 @@
 /*
- * Builds the memfd of an image section object (design, decision 1; facts 1.2, 1.7).
+ * Fills the object of an image section, a memfd or an entry of the cache (design, decision 1;
+ * facts 1.2, 1.7).
  *
  * The page at RVA r lies at offset r, so neighbouring extents map in one call. Only file bytes are
  * written: zero fill and the gaps stay holes, and an image of 256 MiB of zeroes costs nothing. Zero
- * fill comes from the memfd nevertheless, never from anonymous memory, so that the kernel can say
+ * fill comes from the object nevertheless, never from anonymous memory, so that the kernel can say
  * of every page whether it is still the object's.
  */
 #include <errno.h>
@@ -21,6 +22,9 @@
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 0x0008u
 #endif
+
+/* Large enough that the calls do not count, small enough for a processor's cache. */
+#define CHUNK 0x40000u
 
 static int create_memfd(const char *name)
 {
@@ -53,13 +57,11 @@ static bool write_all(int fd, struct pe_span bytes, uint64_t offset)
 }
 
 /* Copies [from, from+size) of one file into another; a file that ends before that was changed. */
-static nt_status copy_range(int source, uint64_t from, uint64_t size, int fd, uint64_t to)
+static nt_status copy_through(uint8_t *buffer, uint64_t room, int source, uint64_t from,
+                              uint64_t size, int fd, uint64_t to)
 {
-    uint8_t buffer[PE_PAGE_SIZE * 8];
-
     while (size != 0) {
-        ssize_t got = pread(source, buffer, size < sizeof(buffer) ? (size_t)size : sizeof(buffer),
-                            (off_t)from);
+        ssize_t got = pread(source, buffer, (size_t)(size < room ? size : room), (off_t)from);
 
         if (got < 0 && errno == EINTR)
             continue;
@@ -76,6 +78,18 @@ static nt_status copy_range(int source, uint64_t from, uint64_t size, int fd, ui
     return STATUS_SUCCESS;
 }
 
+static nt_status copy_range(int source, uint64_t from, uint64_t size, int fd, uint64_t to)
+{
+    uint8_t small[PE_PAGE_SIZE];
+    uint8_t *large = size > sizeof(small) ? malloc(size < CHUNK ? (size_t)size : CHUNK) : NULL;
+    uint64_t room = large == NULL ? sizeof(small) : size < CHUNK ? size : CHUNK;
+    nt_status status =
+        copy_through(large != NULL ? large : small, room, source, from, size, fd, to);
+
+    free(large);
+    return status;
+}
+
 static nt_status fill_piece(int object, struct pe_span bytes, int fd,
                             const struct mm_plan_piece *piece)
 {
@@ -88,21 +102,27 @@ static nt_status fill_piece(int object, struct pe_span bytes, int fd,
     return write_all(object, data, piece->extent.rva) ? STATUS_SUCCESS : mm_status_of_errno(errno);
 }
 
-static nt_status fill(int object, struct pe_span bytes, int fd, const struct mm_plan *plan)
+nt_status mm_section_write_pieces(int object, struct pe_span bytes, int fd,
+                                  const struct mm_plan *plan)
 {
-    if (ftruncate(object, (off_t)(plan->image_size + MM_PAGE)) != 0) /* and the label's page */
-        return mm_status_of_errno(errno);
-    for (uint32_t i = 0; i < plan->count; i++) {
-        nt_status status = STATUS_SUCCESS;
+    nt_status status = STATUS_SUCCESS;
 
+    for (uint32_t i = 0; i < plan->count && nt_ok(status); i++)
         if (plan->pieces[i].data_size != 0)
             status = fill_piece(object, bytes, fd, &plan->pieces[i]);
-        if (!nt_ok(status))
-            return status;
-    }
-    if (fcntl(object, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+    return status;
+}
+
+static nt_status fill(int object, struct pe_span bytes, int fd, const struct mm_plan *plan)
+{
+    nt_status status;
+
+    if (ftruncate(object, (off_t)(plan->image_size + MM_PAGE)) != 0) /* and the label's page */
         return mm_status_of_errno(errno);
-    return STATUS_SUCCESS;
+    status = mm_section_write_pieces(object, bytes, fd, plan);
+    if (nt_ok(status) && fcntl(object, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0)
+        status = mm_status_of_errno(errno);
+    return status;
 }
 
 nt_status mm_section_create_object(struct mm_section *section, struct pe_error *err)
@@ -136,7 +156,7 @@ static void copy_field(uint8_t *to, const uint8_t *from, uint64_t chunk, uint64_
 }
 
 static bool piece_is_same(const struct mm_section *section, int object, int fd,
-                          const struct mm_plan_piece *piece)
+                          const struct mm_plan_piece *piece, bool base_may_differ)
 {
     uint8_t ours[PE_PAGE_SIZE * 4], theirs[PE_PAGE_SIZE * 4];
     uint64_t at = 0, base;
@@ -150,7 +170,7 @@ static bool piece_is_same(const struct mm_section *section, int object, int fd,
         if (pread(fd, ours, size, (off_t)(piece->data_offset + at)) != (ssize_t)size ||
             pread(object, theirs, size, (off_t)rva) != (ssize_t)size)
             return false;
-        if (piece->extent.pe_section < 0)
+        if (base_may_differ && piece->extent.pe_section < 0)
             copy_field(theirs, ours, rva, size, base, width);
         if (memcmp(ours, theirs, size) != 0)
             return false;
@@ -159,13 +179,44 @@ static bool piece_is_same(const struct mm_section *section, int object, int fd,
     return true;
 }
 
-bool mm_section_has_content(const struct mm_section *section, int object, int fd,
-                            const struct mm_plan *plan)
+/* Holes are zero without being read. */
+static bool is_zero(int object, uint64_t from, uint64_t end)
 {
-    for (uint32_t i = 0; i < plan->count; i++)
-        if (!piece_is_same(section, object, fd, &plan->pieces[i]))
+    static const uint8_t zeroes[PE_PAGE_SIZE];
+    uint8_t bytes[PE_PAGE_SIZE];
+
+    while (from < end) {
+        off_t data = lseek(object, (off_t)from, SEEK_DATA);
+        size_t size;
+
+        if (data < 0)
+            return errno == ENXIO; /* holes to the end */
+        if ((uint64_t)data >= end)
+            break;
+        from = (uint64_t)data;
+        size = end - from < sizeof(bytes) ? (size_t)(end - from) : sizeof(bytes);
+        if (pread(object, bytes, size, (off_t)from) != (ssize_t)size ||
+            memcmp(bytes, zeroes, size) != 0)
             return false;
+        from += size;
+    }
     return true;
+}
+
+bool mm_section_has_content(const struct mm_section *section, int object, int fd,
+                            const struct mm_plan *plan, bool base_may_differ)
+{
+    uint64_t end = 0;
+
+    for (uint32_t i = 0; i < plan->count; i++) {
+        const struct mm_plan_piece *piece = &plan->pieces[i];
+
+        if (!is_zero(object, end, piece->extent.rva) ||
+            !piece_is_same(section, object, fd, piece, base_may_differ))
+            return false;
+        end = (uint64_t)piece->extent.rva + piece->data_size;
+    }
+    return is_zero(object, end, section->size);
 }
 
 /* ---- the content of SHARED PE sections ------------------------------------------------------ */

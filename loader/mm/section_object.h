@@ -8,7 +8,9 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "loader/mm/cache.h"
 #include "loader/mm/section.h"
+#include "reloc/reloc.h"
 
 struct mm_plan;
 
@@ -34,10 +36,17 @@ struct mm_section {
     uint32_t extent_count;
     uint32_t size;
     uint64_t shared_size;
-    int object_fd; /* memfd; the page at RVA r lies at offset r */
-    int file_fd;   /* for MM_SOURCE_FILE extents, or -1 */
+    bool shows_headers; /* the mapped NT headers are those of the file, directories included */
+    bool readable_throughout; /* every page can be read; there are no gaps */
+    int object_fd;            /* memfd or cache entry; the page at RVA r lies at offset r */
+    int file_fd;              /* for MM_SOURCE_FILE extents, or -1 */
     bool has_file_id;
     struct mm_file_id file_id;
+    bool moved; /* relocated to lie at cache_key.base, by `fixups` */
+    struct reloc_plan fixups;
+    struct mm_cache_key cache_key; /* of a file's section, cached or not */
+    bool cached;                   /* object_fd is that of `entry`; sealed from the start */
+    struct mm_cache_entry entry;
     /* Under `lock`: */
     pthread_mutex_t lock;
     bool viewed; /* some view was mapped */
@@ -56,19 +65,69 @@ nt_status mm_section_note_view(struct mm_section *section, struct pe_error *err)
 nt_status mm_section_create_object(struct mm_section *section, struct pe_error *err);
 nt_status mm_section_fill(const struct mm_section *section, struct pe_span bytes, int fd,
                           const struct mm_plan *plan, struct pe_error *err);
-/* Whether an object's content is that of the file by the plan; a patched ImageBase does not count.
- */
+/* The file bytes of the plan, to where they belong in an object that has its size. */
+nt_status mm_section_write_pieces(int object, struct pe_span bytes, int fd,
+                                  const struct mm_plan *plan);
+/* Whether an object's content is that of the file by the plan. `base_may_differ`: a patched
+ * ImageBase does not count. */
 bool mm_section_has_content(const struct mm_section *section, int object, int fd,
-                            const struct mm_plan *plan);
+                            const struct mm_plan *plan, bool base_may_differ);
 /* Where ImageBase lies in the file and how wide it is. */
 uint64_t mm_section_base_field(const struct mm_section *section, uint32_t *width);
-
-/* section_share.c: one object per image file for all processes. */
 
 struct mm_file_state {
     struct stat st;
     struct timespec read_at; /* before st */
 };
+/* Whether a later change of the file would show in its change time (section_share.c). */
+bool mm_file_is_settled(const struct mm_file_state *state);
+
+/* section.c: an empty record with one reference. NULL = no memory. */
+struct mm_section *mm_section_alloc(const char *name);
+/* section.c: the section is that of a file. */
+void mm_section_set_file(struct mm_section *section, const struct mm_cache_key *key);
+/* section.c: what follows from headers and extents. */
+void mm_section_settle(struct mm_section *section);
+/* section.c: can the file be mapped as an image may need it? */
+bool mm_file_is_mappable(int fd);
+
+/* section_note.c: what an entry of the cache says of its section. 0 = it does not fit. */
+uint32_t mm_note_write(const struct mm_section *section, bool settled, uint8_t note[MM_CACHE_NOTE]);
+/* Fills headers, extents and sizes; false when the note is none. */
+bool mm_note_read(struct mm_section *section, const uint8_t *note, uint32_t size,
+                  enum pe_windows windows, bool *settled);
+
+/* section_cached.c: image objects that are entries of the cache. */
+
+struct mm_cache_key mm_cached_key(const struct stat *st, enum pe_windows windows);
+/*
+ * The section of a file whose entry is trusted, or that this process has had before: nothing of the
+ * file is read. `base` of the key: 0, or what it is relocated for. NULL: there is none.
+ */
+struct mm_section *mm_cached_open(const struct mm_cache_key *key, int fd, const char *name);
+/*
+ * Headers and extents of `section` are known: an entry that is the same, or a new one. False: to be
+ * built in memory.
+ */
+bool mm_cached_adopt_or_build(struct mm_section *section, struct pe_span bytes, int fd,
+                              const struct mm_file_state *state, const struct mm_plan *plan);
+
+/* section_relocated.c: where a file's image goes when it has to move, and its relocated form. */
+
+/* The place to try, a few of them, ending at or below `limit` (0 = none); 0 = there is none. */
+uint64_t mm_section_stable_base(const struct mm_section *section, uint64_t limit, uint32_t attempt);
+/* The section relocated to lie at `base`, a new reference; NULL when it is not in the cache. */
+struct mm_section *mm_section_relocated(const struct mm_section *section, uint64_t base);
+
+/* section_known.c: sections of cache entries that are kept open after their last use. */
+
+/* A new reference, or NULL. */
+struct mm_section *mm_known_find(const struct mm_cache_key *key, const char *name);
+/* The list gets a reference of its own. */
+void mm_known_add(struct mm_section *section);
+
+/* section_share.c: one object per image file for all processes. */
+
 /*
  * The section's headers and extents are known, or again when mm_share_claim() failed: takes a live
  * object of the file, waiting for a moment for one that is being built. False: to be built.

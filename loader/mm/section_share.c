@@ -83,7 +83,7 @@ static uint64_t key_of(const struct mm_label *label)
 
 /* ---- labels ---------------------------------------------------------------------------------- */
 
-static bool is_settled(const struct mm_file_state *state)
+bool mm_file_is_settled(const struct mm_file_state *state)
 {
     const struct timespec *changed = &state->st.st_ctim, *read = &state->read_at;
     int64_t tick = changed->tv_nsec == 0 ? COARSE_TICK_NSEC : FINE_TICK_NSEC;
@@ -109,7 +109,7 @@ static void make_label(struct mm_section *section, const struct mm_file_state *s
         .ctime_nsec = st->st_ctim.tv_nsec,
         .layout = layout_digest(section),
         .image_size = section->size,
-        .settled = is_settled(state),
+        .settled = mm_file_is_settled(state),
     };
 }
 
@@ -153,8 +153,8 @@ static enum candidate examine(const struct mm_section *section, int object, int 
         pread(object, &label, sizeof(label), (off_t)section->size) != (ssize_t)sizeof(label) ||
         memcmp(&label, &section->label, IDENTITY_SIZE) != 0)
         return CANDIDATE_OTHER;
-    if (label.settled == 0 &&
-        !(mm_section_has_content(section, object, fd, plan) && is_unchanged(&section->label, fd)))
+    if (label.settled == 0 && !(mm_section_has_content(section, object, fd, plan, true) &&
+                                is_unchanged(&section->label, fd)))
         return CANDIDATE_OTHER;
     return CANDIDATE_SAME;
 }

@@ -191,8 +191,8 @@ static uint64_t run_of_prot(const struct mm_view *view, uint64_t page, uint64_t 
     return page - first;
 }
 
-/* An open view is read-write throughout, so only the other pages change. Lock held for writing. */
-static int switch_pages(struct mm_view *view, bool open)
+/* Gives the pages that have `now` on the host what their attributes say. Lock held for writing. */
+static int close_pages(struct mm_view *view, int now)
 {
     uint64_t end = view->range.size / MM_PAGE, count;
 
@@ -200,36 +200,53 @@ static int switch_pages(struct mm_view *view, bool open)
         int prot;
 
         count = run_of_prot(view, page, end, &prot);
-        if (prot != (PROT_READ | PROT_WRITE) &&
-            mprotect(mm_ptr(view->range.base + page * MM_PAGE), (size_t)(count * MM_PAGE),
-                     open ? PROT_READ | PROT_WRITE : prot) != 0)
+        if (prot != now && mprotect(mm_ptr(view->range.base + page * MM_PAGE),
+                                    (size_t)(count * MM_PAGE), prot) != 0)
             return errno;
     }
-    view->open = open;
+    view->open = false;
     return 0;
 }
 
-static nt_status switch_view(struct mm_view *view, bool open, struct pe_error *err)
+static int open_pages(struct mm_view *view)
 {
-    int error;
+    if (mprotect(mm_ptr(view->range.base), (size_t)view->range.size, PROT_READ | PROT_WRITE) != 0)
+        return errno;
+    view->open = true;
+    return 0;
+}
 
-    mm_ranges_write_lock();
-    error = view->open == open ? 0 : switch_pages(view, open);
-    mm_ranges_unlock();
+static nt_status switched(const struct mm_view *view, int error, struct pe_error *err)
+{
     if (error == 0)
         return STATUS_SUCCESS;
     return pe_fail(err, mm_status_of_errno(error), "%s: cannot set the page protections: %s",
                    view->section->name, strerror(error));
 }
 
-nt_status mm_view_seal(struct mm_view *view, struct pe_error *err)
+nt_status mm_view_close(struct mm_view *view, int now, struct pe_error *err)
 {
-    nt_status status = switch_view(view, false, err);
+    int error;
 
-    return nt_ok(status) ? mm_section_finish(view->section, err) : status;
+    mm_ranges_write_lock();
+    error = view->open ? close_pages(view, now) : 0;
+    mm_ranges_unlock();
+    return switched(view, error, err);
 }
 
 nt_status mm_view_unseal(struct mm_view *view, struct pe_error *err)
 {
-    return switch_view(view, true, err);
+    int error;
+
+    mm_ranges_write_lock();
+    error = view->open ? 0 : open_pages(view);
+    mm_ranges_unlock();
+    return switched(view, error, err);
+}
+
+nt_status mm_view_seal(struct mm_view *view, struct pe_error *err)
+{
+    nt_status status = mm_view_close(view, PROT_READ | PROT_WRITE, err);
+
+    return nt_ok(status) ? mm_section_finish(view->section, err) : status;
 }

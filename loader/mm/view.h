@@ -25,6 +25,10 @@ struct mm_map_options {
     uint64_t limit;  /* when it has to move: the view ends at or below; 0 = no limit */
     bool below_4gib; /* likewise: stay below 4 GiB (PE32 images) */
     bool below_2gib; /* likewise below 2 GiB */
+    /* When it has to move: to where other processes moved it, with their fixups if the cache has
+     * them (mm_section_fixups() of the view's section tells). */
+    bool relocatable;
+    bool sealed; /* the view comes closed, if nothing of it is hidden from the loader then */
 };
 
 /*
@@ -73,6 +77,11 @@ nt_status mm_view_patch_image_base(struct mm_view *view, struct pe_error *err);
  * `but_imports`: all but the import directory. False when there are no NT headers.
  */
 bool mm_view_reread_directories(struct mm_view *view, bool but_imports);
+/*
+ * Keeps an open view that fixups have just been applied to, by `plan`, for other processes and
+ * later loads that move the image to the same base. Nothing happens where that is not possible.
+ */
+void mm_view_keep_relocated(const struct mm_view *view, const struct reloc_plan *plan);
 /* ImageBase as the mapped header shows it; the preferred base where the header does not hold it. */
 uint64_t mm_view_shown_base(const struct mm_view *view);
 /* Final protections on; the view is closed. */

@@ -1,7 +1,7 @@
 /*
- * Mapping a view: reserve, overlay, record (view.h; facts 1.7, 2.1, 2.3).
+ * Mapping a view: take the range, overlay, record (view.h; facts 1.7, 2.1, 2.3).
  *
- * A transaction: everything is mapped inside one reservation, which goes as a whole on failure.
+ * A transaction: everything is mapped inside one range, which goes as a whole on failure.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -31,53 +31,123 @@ static void describe_unusable(const struct mm_section *section, uint64_t base, b
         snprintf(out, out_size, "0x%llx %s", (unsigned long long)base, why);
 }
 
+static uint64_t limit_of(const struct mm_map_options *options)
+{
+    uint64_t limit = options->below_2gib ? 0x80000000u : options->below_4gib ? 0x100000000u : 0;
+
+    return options->limit != 0 && (limit == 0 || limit > options->limit) ? options->limit : limit;
+}
+
+static bool is_program_that_must_move(const struct mm_section *section,
+                                      const struct mm_map_options *options)
+{
+    return options->base == 0 && pe_must_move(&section->image) &&
+           !(section->image.h.characteristics & IMAGE_FILE_DLL);
+}
+
 static nt_status reserve_elsewhere(const struct mm_section *section,
                                    const struct mm_map_options *options, uint64_t *base)
 {
-    const struct pe_headers *h = mm_section_headers(section);
-    uint64_t limit = options->below_2gib ? 0x80000000u : options->below_4gib ? 0x100000000u : 0;
-
-    if (options->limit != 0 && (limit == 0 || limit > options->limit))
-        limit = options->limit;
     *base = PE_MOVED_BASE;
-    if (options->base == 0 && pe_must_move(&section->image) &&
-        !(h->characteristics & IMAGE_FILE_DLL) &&
+    if (is_program_that_must_move(section, options) &&
         mm_reserve_at(*base, section->size) == STATUS_SUCCESS)
         return STATUS_SUCCESS;
-    return mm_reserve_anywhere(section->size, limit, base);
+    return mm_reserve_anywhere(section->size, limit_of(options), base);
 }
 
-/* Reserves the image's range; STATUS_SUCCESS at the wanted base, STATUS_IMAGE_NOT_AT_BASE
- * elsewhere. */
-static nt_status place(const struct mm_section *section, const struct mm_map_options *options,
-                       uint64_t *base, char *conflict, size_t conflict_size, struct pe_error *err)
+/* Each of them is another place; a process seldom has more than one of the first taken. */
+#define STABLE_ATTEMPTS 4u
+
+static bool comes_sealed(const struct mm_section *section, const struct mm_map_options *options)
 {
-    const struct pe_headers *h = mm_section_headers(section);
-    uint64_t wanted = options->base != 0 ? options->base : h->image_base;
-    bool unusable;
+    return options->sealed && section->readable_throughout;
+}
+
+/* What all pages of the object can be read with at once, and most of them stay like that. */
+static int first_prot(const struct mm_section *section, const struct mm_map_options *options)
+{
+    return comes_sealed(section, options) ? PROT_READ : PROT_READ | PROT_WRITE;
+}
+
+/* A range for an image that has to move, and what is mapped there. */
+struct placed {
+    struct mm_section *section; /* a reference: the section, or its relocated form for `base` */
+    uint64_t base;
+    bool stable;
+};
+
+/* Where other processes have moved the image to, if that is free here. */
+static bool place_stable(struct mm_section *section, const struct mm_map_options *options,
+                         struct placed *out)
+{
+    bool wanted =
+        options->relocatable && options->base == 0 && !is_program_that_must_move(section, options);
+
+    for (uint32_t attempt = 0; wanted && attempt < STABLE_ATTEMPTS; attempt++) {
+        uint64_t base = mm_section_stable_base(section, limit_of(options), attempt);
+        struct mm_section *moved = mm_section_relocated(section, base);
+        struct mm_section *mapped = moved != NULL ? moved : section;
+
+        if (base != 0 && nt_ok(mm_reserve_with(base, section->size, mapped->object_fd,
+                                               first_prot(mapped, options)))) {
+            *out = (struct placed){moved != NULL ? moved : mm_section_ref(section), base, true};
+            return true;
+        }
+        mm_section_unref(moved);
+    }
+    return false;
+}
+
+static nt_status place_elsewhere(struct mm_section *section, const struct mm_map_options *options,
+                                 struct placed *out, struct pe_error *err)
+{
     nt_status status;
 
-    describe_unusable(section, wanted, options->base == 0, conflict, conflict_size);
-    unusable = conflict[0] != '\0';
-    *base = wanted;
-    status = STATUS_CONFLICTING_ADDRESSES;
-    if (!unusable)
-        status = mm_reserve_at(wanted, section->size);
-    if (status == STATUS_SUCCESS)
-        return status;
-    if (!unusable)
-        mm_describe_conflict(wanted, section->size, conflict, conflict_size);
-    if (options->exact)
-        return pe_fail(err, status, "%s: cannot be mapped at 0x%llx: %s", section->name,
-                       (unsigned long long)wanted, conflict);
-    status = reserve_elsewhere(section, options, base);
+    if (place_stable(section, options, out))
+        return STATUS_IMAGE_NOT_AT_BASE;
+    status = reserve_elsewhere(section, options, &out->base);
     if (!nt_ok(status))
         return pe_fail(err, status, "%s: no room for an image of 0x%x bytes%s", section->name,
                        section->size,
                        options->below_2gib   ? " below 2 GiB"
                        : options->below_4gib ? " below 4 GiB"
                                              : "");
+    if (mmap(mm_ptr(out->base), section->size, first_prot(section, options),
+             MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, section->object_fd, 0) == MAP_FAILED) {
+        status = pe_fail(err, mm_status_of_errno(errno), "%s: cannot be mapped: %s", section->name,
+                         strerror(errno));
+        mm_unreserve(out->base, section->size);
+        return status;
+    }
+    out->section = mm_section_ref(section);
     return STATUS_IMAGE_NOT_AT_BASE;
+}
+
+/* Takes the image's range by mapping the object over all of it; STATUS_SUCCESS at the wanted base,
+ * STATUS_IMAGE_NOT_AT_BASE elsewhere. */
+static nt_status place(struct mm_section *section, const struct mm_map_options *options,
+                       struct placed *out, char *conflict, size_t conflict_size,
+                       struct pe_error *err)
+{
+    uint64_t wanted = options->base != 0 ? options->base : section->image.h.image_base;
+    nt_status status = STATUS_CONFLICTING_ADDRESSES;
+    bool unusable;
+
+    describe_unusable(section, wanted, options->base == 0, conflict, conflict_size);
+    unusable = conflict[0] != '\0';
+    if (!unusable)
+        status = mm_reserve_with(wanted, section->size, section->object_fd,
+                                 first_prot(section, options));
+    if (status == STATUS_SUCCESS) {
+        *out = (struct placed){mm_section_ref(section), wanted, false};
+        return status;
+    }
+    if (!unusable)
+        mm_describe_conflict(wanted, section->size, conflict, conflict_size);
+    if (options->exact)
+        return pe_fail(err, status, "%s: cannot be mapped at 0x%llx: %s", section->name,
+                       (unsigned long long)wanted, conflict);
+    return place_elsewhere(section, options, out, err);
 }
 
 /* What an extent is mapped from, once the caller's backing is known. */
@@ -117,43 +187,26 @@ static uint32_t run_length(const struct mm_section *section, uint32_t first, int
     return i - first;
 }
 
-static nt_status overlay(const struct mm_view *view, int shared_fd, struct pe_error *err)
+/* Maps what does not come from the object over it. */
+static nt_status overlay(const struct mm_view *view, const struct mm_map_options *options,
+                         struct pe_error *err)
 {
     const struct mm_section *section = view->section;
     uint32_t count;
 
     for (uint32_t i = 0; i < section->extent_count; i += count) {
         const struct mm_extent *extent = &section->extents[i];
-        struct source from = source_of(section, extent, shared_fd);
+        struct source from = source_of(section, extent, options->shared_fd);
         uint64_t size;
 
-        count = run_length(section, i, shared_fd, &size);
-        if (mmap(mm_ptr(view->range.base + extent->rva), (size_t)size, PROT_READ | PROT_WRITE,
+        count = run_length(section, i, options->shared_fd, &size);
+        if (from.fd != section->object_fd &&
+            mmap(mm_ptr(view->range.base + extent->rva), (size_t)size, first_prot(section, options),
                  MAP_FIXED | MAP_NORESERVE | (from.shared ? MAP_SHARED : MAP_PRIVATE), from.fd,
                  (off_t)from.offset) == MAP_FAILED)
             return pe_fail(err, mm_status_of_errno(errno), "%s: cannot map RVA 0x%x-0x%llx: %s",
                            section->name, extent->rva, (unsigned long long)(extent->rva + size - 1),
                            strerror(errno));
-    }
-    return STATUS_SUCCESS;
-}
-
-/* The gaps of an open view are readable: directories of an image can point anywhere inside it. */
-static nt_status open_gaps(const struct mm_view *view, struct pe_error *err)
-{
-    const struct mm_section *section = view->section;
-    uint32_t end = 0;
-
-    for (uint32_t i = 0; i <= section->extent_count; i++) {
-        bool last = i == section->extent_count;
-        uint32_t next = last ? section->size : section->extents[i].rva;
-
-        if (next > end &&
-            mprotect(mm_ptr(view->range.base + end), next - end, PROT_READ | PROT_WRITE) != 0)
-            return pe_fail(err, mm_status_of_errno(errno), "%s: cannot open the view: %s",
-                           section->name, strerror(errno));
-        if (!last)
-            end = next + section->extents[i].size;
     }
     return STATUS_SUCCESS;
 }
@@ -183,23 +236,28 @@ static void bind_image(struct mm_view *view)
     view->image.layout = PE_LAYOUT_MAPPED;
     view->image.readable = mm_view_readable_run;
     view->image.view = view;
-    pe_directories_as_mapped(&view->image);
+    if (!view->section->shows_headers)
+        pe_directories_as_mapped(&view->image);
 }
 
-static nt_status populate(struct mm_view *view, int shared_fd, struct pe_error *err)
+static nt_status populate(struct mm_view *view, const struct mm_map_options *options,
+                          struct pe_error *err)
 {
     nt_status status = mm_section_note_view(view->section, err);
 
     if (nt_ok(status))
-        status = overlay(view, shared_fd, err);
-    if (nt_ok(status))
-        status = open_gaps(view, err);
+        status = overlay(view, options, err);
     if (!nt_ok(status))
         return status;
-    fill_attributes(view, shared_fd >= 0);
+    fill_attributes(view, options->shared_fd >= 0);
+    if (comes_sealed(view->section, options))
+        status = mm_view_close(view, PROT_READ, err);
+    if (!nt_ok(status))
+        return status;
     bind_image(view);
-    /* The first view of the object may have left its own base in the header. */
-    mm_view_show_base(view, view->image.h.image_base, false);
+    /* The first view of a memfd may have left its own base in the header. */
+    if (!view->section->cached)
+        mm_view_show_base(view, view->image.h.image_base, false);
     mm_ranges_write_lock();
     status = mm_ranges_insert(&view->range);
     mm_ranges_unlock();
@@ -213,25 +271,27 @@ nt_status mm_view_map(struct mm_section *section, const struct mm_map_options *o
                       struct pe_error *err)
 {
     char why[512] = "";
-    uint64_t base;
+    struct placed at = {0};
     struct mm_view *view;
-    nt_status status = place(section, options, &base, why, sizeof(why), err), placed = status;
+    nt_status status = place(section, options, &at, why, sizeof(why), err), placed = status;
 
     if (conflict != NULL && conflict_size != 0)
         snprintf(conflict, conflict_size, "%s", why);
     if (!nt_ok(status))
         return status;
     view = calloc(1, sizeof(*view));
-    if (view == NULL ||
-        !mm_range_init(&view->range, MM_RANGE_IMAGE, base, section->size, PAGE_EXECUTE_WRITECOPY)) {
+    if (view == NULL || !mm_range_init(&view->range, MM_RANGE_IMAGE, at.base, section->size,
+                                       PAGE_EXECUTE_WRITECOPY)) {
         free(view);
-        mm_unreserve(base, section->size);
+        mm_unreserve(at.base, section->size);
+        mm_section_unref(at.section);
         return pe_fail(err, STATUS_NO_MEMORY, "%s: no memory for the view", section->name);
     }
     view->range.view = view;
-    view->section = mm_section_ref(section);
-    view->open = true;
-    status = populate(view, options->shared_fd, err);
+    view->section = at.section;
+    view->stable = at.stable;
+    view->open = true; /* until it is sealed */
+    status = populate(view, options, err);
     if (!nt_ok(status)) {
         mm_view_unmap(view);
         return status;

@@ -15,7 +15,8 @@ struct mm_view {
     bool unmappable; /* by mm_unmap_view(), which then calls `release` if there is one */
     void (*release)(void *user);
     void *user;
-    bool open; /* host pages are readable and writable, whatever their attributes say */
+    bool stable; /* at the base where every process that has to move the image tries it first */
+    bool open;   /* host pages are readable and writable, whatever their attributes say */
 };
 
 /* A view that has left the list of ranges: unmaps and frees it. */
@@ -27,5 +28,8 @@ uint32_t mm_view_readable_run(const void *view, uint32_t rva, uint32_t len);
 /* Makes the mapped header of an open view show `base`; `in_object`: for everyone, if still
  * possible. */
 void mm_view_show_base(struct mm_view *view, uint64_t base, bool in_object);
+
+/* Closes an open view all of whose host pages have PROT_* `now`. */
+nt_status mm_view_close(struct mm_view *view, int now, struct pe_error *err);
 
 #endif

@@ -198,7 +198,7 @@ bool ob_fileshare_open_elsewhere(int fd)
 
 void ob_fileshare_use(int fd, enum ob_file_use use)
 {
-    state(fd, fact_of_use[use], can_read(fd));
+    state(fd, fact_of_use[use], true); /* what is mapped can be read */
 }
 
 bool ob_fileshare_used(int fd, enum ob_file_use use)

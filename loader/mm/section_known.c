@@ -1,0 +1,77 @@
+/*
+ * Sections that stay open after their last use (Windows Internals: the list of unused segments).
+ *
+ * A file that is loaded again has its section at once, without looking into the cache. Only
+ * sections of cache entries are kept: they cost two descriptors and no memory. An entry that was
+ * written to or removed meanwhile is not used any more.
+ */
+#include <string.h>
+
+#include "loader/mm/section_object.h"
+
+#define KNOWN_COUNT 16u
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct mm_section *known[KNOWN_COUNT]; /* the last used first */
+
+/* Lock held: the section at `at` leaves the list, which closes up. */
+static struct mm_section *take_out(uint32_t at)
+{
+    struct mm_section *section = known[at];
+
+    memmove(&known[at], &known[at + 1], (KNOWN_COUNT - at - 1) * sizeof(*known));
+    known[KNOWN_COUNT - 1] = NULL;
+    return section;
+}
+
+/* Lock held; the last one must be free. */
+static void put_first(struct mm_section *section)
+{
+    memmove(&known[1], &known[0], (KNOWN_COUNT - 1) * sizeof(*known));
+    known[0] = section;
+}
+
+struct mm_section *mm_known_find(const struct mm_cache_key *key, const char *name)
+{
+    struct mm_section *found = NULL, *stale = NULL;
+
+    pthread_mutex_lock(&lock);
+    for (uint32_t i = 0; i < KNOWN_COUNT && known[i] != NULL && found == NULL; i++)
+        if (memcmp(&known[i]->cache_key, key, sizeof(*key)) == 0 &&
+            strcmp(known[i]->name, name) == 0)
+            found = take_out(i);
+    if (found != NULL && !mm_cache_still_trusted(&found->entry)) {
+        stale = found;
+        found = NULL;
+    }
+    if (found != NULL) {
+        put_first(found);
+        mm_section_ref(found);
+    }
+    pthread_mutex_unlock(&lock);
+    mm_section_unref(stale);
+    return found;
+}
+
+void mm_known_add(struct mm_section *section)
+{
+    struct mm_section *oldest;
+
+    pthread_mutex_lock(&lock);
+    oldest = take_out(KNOWN_COUNT - 1);
+    put_first(mm_section_ref(section));
+    pthread_mutex_unlock(&lock);
+    mm_section_unref(oldest);
+}
+
+void mm_section_forget_known(void)
+{
+    struct mm_section *all[KNOWN_COUNT];
+
+    pthread_mutex_lock(&lock);
+    memcpy(all, known, sizeof(all));
+    memset(known, 0, sizeof(known));
+    pthread_mutex_unlock(&lock);
+    for (uint32_t i = 0; i < KNOWN_COUNT; i++)
+        mm_section_unref(all[i]);
+}

@@ -1,0 +1,178 @@
+/*
+ * The relocated form of an image section: where it lies when its preferred base is taken, and the
+ * entry of the cache that holds its pages with the fixups for that base applied.
+ *
+ * Windows relocates an image once, for all processes (Windows Internals, ASLR: one base per image
+ * and boot). Here every process that has to move a file's image tries the same places, which
+ * follow from the file's identity, and finds there what the first one has made.
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "loader/mm/pagemap.h"
+#include "loader/mm/pages.h"
+#include "loader/mm/view_object.h"
+#include "pe/rules.h"
+
+/* Where moved images go: above the shadow memory of AddressSanitizer, far below Linux's own
+ * mappings; or, when an image has to stay low, above what programs prefer. */
+#define HIGH_BEGIN 0x200000000000u
+#define HIGH_END   0x240000000000u
+#define LOW_BEGIN  0x10000000u
+#define LOW_END    0x70000000u
+
+/* ---- where ----------------------------------------------------------------------------------- */
+
+/* splitmix64: neighbours become strangers. */
+static uint64_t mix(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+uint64_t mm_section_stable_base(const struct mm_section *section, uint64_t limit, uint32_t attempt)
+{
+    const struct mm_cache_key *key = &section->cache_key;
+    bool low = limit != 0 || sizeof(void *) == 4;
+    uint64_t begin = low ? LOW_BEGIN : HIGH_BEGIN, end = low ? LOW_END : HIGH_END;
+    uint64_t seed = mix(key->dev ^ mix(key->ino ^ mix(key->size ^ mix((uint64_t)key->mtime_sec))));
+    uint64_t places;
+
+    if (limit != 0 && limit < end)
+        end = limit;
+    if (!section->cached || end < begin || section->size > end - begin)
+        return 0;
+    places = (end - begin - section->size) / MM_GRANULARITY + 1;
+    return begin + mix(seed + attempt) % places * MM_GRANULARITY;
+}
+
+/* ---- finding --------------------------------------------------------------------------------- */
+
+struct mm_section *mm_section_relocated(const struct mm_section *section, uint64_t base)
+{
+    struct mm_cache_key key = section->cache_key;
+
+    key.base = base;
+    return section->cached && base != 0 ? mm_cached_open(&key, -1, section->name) : NULL;
+}
+
+const struct reloc_plan *mm_section_fixups(const struct mm_section *section)
+{
+    return section->moved ? &section->fixups : NULL;
+}
+
+/* ---- keeping --------------------------------------------------------------------------------- */
+
+/* The rest of what an image shows is made for one process, or by several. */
+static bool can_be_kept(const struct mm_view *view)
+{
+    const struct mm_section *section = view->section;
+    uint32_t e_lfanew;
+
+    return section->cached && !section->moved && section->shared_size == 0 && view->stable &&
+           !pe_is_flat(&view->image) && !pe_must_move(&view->image) &&
+           pe_rva_u32(&view->image, 0x3c, &e_lfanew) && e_lfanew == view->image.h.e_lfanew;
+}
+
+static bool write_run(int fd, const struct mm_view *view, uint64_t from, uint64_t end)
+{
+    while (from < end) {
+        ssize_t put =
+            pwrite(fd, mm_ptr(view->range.base + from), (size_t)(end - from), (off_t)from);
+
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return false;
+        from += (uint64_t)put;
+    }
+    return true;
+}
+
+/* The next pages at or behind `from` that the object or the file has content for; both are `end`
+ * when there are none. */
+static void next_data(const struct mm_view *view, const struct mm_extent *extent, uint64_t from,
+                      uint64_t end, uint64_t *data, uint64_t *data_end)
+{
+    int object = view->section->object_fd;
+    off_t found = (off_t)from, hole = (off_t)end;
+
+    if (extent->source == MM_SOURCE_OBJECT) {
+        found = lseek(object, (off_t)from, SEEK_DATA);
+        hole = found < 0 ? -1 : lseek(object, found, SEEK_HOLE);
+    }
+    *data = found < 0 || (uint64_t)found > end ? end : mm_round_down((uint64_t)found, MM_PAGE);
+    *data_end = hole < 0 || (uint64_t)hole > end ? end : mm_round_up((uint64_t)hole, MM_PAGE);
+}
+
+/* What has content, and what fixups have written of the zero fill; the rest stays a hole. */
+static bool write_extent(int fd, const struct mm_view *view, const struct mm_extent *extent,
+                         struct mm_pagemap *pagemap)
+{
+    uint64_t at = extent->rva, end = at + extent->size, data, data_end;
+    bool done = true;
+
+    while (done && at < end) {
+        next_data(view, extent, at, end, &data, &data_end);
+        for (; done && at < data; at += MM_PAGE)
+            if (mm_pagemap_private(pagemap, view->range.base + at))
+                done = write_run(fd, view, at, at + MM_PAGE);
+        done = done && write_run(fd, view, data, data_end);
+        at = data_end;
+    }
+    return done;
+}
+
+static bool write_image(int fd, const struct mm_view *view)
+{
+    const struct mm_section *section = view->section;
+    struct mm_pagemap pagemap;
+    bool done = true;
+
+    mm_pagemap_init(&pagemap);
+    for (uint32_t i = 0; done && i < section->extent_count; i++)
+        done = write_extent(fd, view, &section->extents[i], &pagemap);
+    mm_pagemap_close(&pagemap);
+    return done;
+}
+
+/* The section as its relocated form says it: all pages come from the object. */
+static uint32_t write_note(const struct mm_section *section, const struct reloc_plan *plan,
+                           uint8_t note[MM_CACHE_NOTE])
+{
+    struct mm_section moved = *section;
+    struct mm_extent extents[MM_CACHE_NOTE / sizeof(struct mm_extent)];
+
+    if (section->extent_count > sizeof(extents) / sizeof(*extents))
+        return 0;
+    for (uint32_t i = 0; i < section->extent_count; i++) {
+        extents[i] = section->extents[i];
+        extents[i].source = MM_SOURCE_OBJECT;
+        extents[i].offset = extents[i].rva;
+    }
+    moved.extents = extents;
+    moved.moved = true;
+    moved.fixups = *plan;
+    return mm_note_write(&moved, true, note);
+}
+
+void mm_view_keep_relocated(const struct mm_view *view, const struct reloc_plan *plan)
+{
+    struct mm_section *section = view->section;
+    struct mm_cache_key key = section->cache_key;
+    uint8_t note[MM_CACHE_NOTE];
+    struct mm_cache_build build;
+    struct mm_cache_entry entry;
+    uint32_t size = view->open && can_be_kept(view) ? write_note(section, plan, note) : 0;
+
+    key.base = view->range.base;
+    if (size == 0 || mm_cache_begin(&key, section->size, &build) != MM_CACHE_BEGUN)
+        return;
+    if (!write_image(build.fd, view))
+        mm_cache_abandon(&build);
+    else if (mm_cache_commit(&key, &build, note, size, section->name, &entry))
+        mm_cache_close(&entry);
+}
