@@ -189,7 +189,7 @@ static bool get_fixups(struct reader *r, struct mm_section *section)
     get(r, &in, sizeof(in));
     section->moved = true;
     section->fixups = (struct reloc_plan){.outcome = RELOC_APPLIED,
-                                          .reason = "applied",
+                                          .reason = "the image is not at its preferred base",
                                           .preferred_base = in.preferred_base,
                                           .actual_base = in.actual_base,
                                           .delta = (int64_t)(in.actual_base - in.preferred_base),
