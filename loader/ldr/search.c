@@ -204,11 +204,13 @@ static bool is_system_directory(const char *path, size_t length)
     return false;
 }
 
-/* A host path as it is spelled (it may hold backslashes), then as a Windows path. */
+/* A host path as it is spelled (an absolute one may hold backslashes), then as a Windows path. */
 static enum ldr_found resolve_file(struct search *s, const char *path)
 {
     char host[PATH_MAX];
-    if (path[0] == '/' && is_file(path))
+    bool as_spelled = path[0] == '/' ||
+                      (path[1] != ':' && strpbrk(path, "\\") == NULL && strstr(path, "..") == NULL);
+    if (as_spelled && is_file(path))
         return found(s, path, LDR_FOUND_FILE);
     if (ldr_path_to_host_utf8(path, true, host, sizeof(host)) == STATUS_SUCCESS && is_file(host))
         return found(s, host, LDR_FOUND_FILE);

@@ -416,8 +416,10 @@ static void without_a_runtime_directory(void **state)
     end(&second, 0);
 }
 
+/* The objects of files that are not in the cache. */
 static int set_up(void **state)
 {
+    setenv("PELDR_CACHE", "off", 1);
     return tempdir_create() == 0 && setenv("XDG_RUNTIME_DIR", tempdir, 1) == 0 ? 0 : -1;
 }
 
