@@ -72,17 +72,17 @@ bool pe_exports_open(const struct pe_image *image, struct pe_exports *out)
 
 /* ---- table entries; the caller has checked the index ---- */
 
-static bool function_at(const struct pe_exports *e, uint32_t i, uint32_t *rva)
+static inline bool function_at(const struct pe_exports *e, uint32_t i, uint32_t *rva)
 {
     return pe_u32(e->functions, i * 4, rva) || pe_rva_u32(e->image, e->functions_rva + i * 4, rva);
 }
 
-static bool name_rva_at(const struct pe_exports *e, uint32_t i, uint32_t *rva)
+static inline bool name_rva_at(const struct pe_exports *e, uint32_t i, uint32_t *rva)
 {
     return pe_u32(e->names, i * 4, rva) || pe_rva_u32(e->image, e->names_rva + i * 4, rva);
 }
 
-static bool name_ordinal_at(const struct pe_exports *e, uint32_t i, uint16_t *index)
+static inline bool name_ordinal_at(const struct pe_exports *e, uint32_t i, uint16_t *index)
 {
     return pe_u16(e->name_ordinals, i * 2, index) ||
            pe_rva_u16(e->image, e->name_ordinals_rva + i * 2, index);
@@ -99,13 +99,18 @@ static bool name_at(const struct pe_exports *e, uint32_t i, struct pe_str *out)
 
 bool pe_export_unnamed(const struct pe_exports *e, uint32_t index, struct pe_export *out)
 {
-    struct pe_export x = {.index = index, .ordinal = index + e->ordinal_base};
-    if (index >= e->function_count || !function_at(e, index, &x.rva) || x.rva == 0)
+    uint32_t rva;
+    if (index >= e->function_count || !function_at(e, index, &rva) || rva == 0)
         return false;
+    out->forwarder = (struct pe_str){NULL, 0};
     /* The range that the directory declares decides, whatever the address points at. */
-    if (x.rva - e->dir.rva < e->dir.size && !pe_rva_str(e->image, x.rva, PE_MAX_NAME, &x.forwarder))
-        x.forwarder = (struct pe_str){"", 0};
-    *out = x;
+    if (rva - e->dir.rva < e->dir.size && !pe_rva_str(e->image, rva, PE_MAX_NAME, &out->forwarder))
+        out->forwarder = (struct pe_str){"", 0};
+    out->index = index;
+    out->ordinal = index + e->ordinal_base;
+    out->rva = rva;
+    out->name = (struct pe_str){NULL, 0};
+    out->hint = 0;
     return true;
 }
 
@@ -113,12 +118,10 @@ bool pe_export_unnamed(const struct pe_exports *e, uint32_t index, struct pe_exp
 static bool named(const struct pe_exports *e, uint32_t i, struct pe_str name, struct pe_export *out)
 {
     uint16_t index;
-    struct pe_export x;
-    if (!name_ordinal_at(e, i, &index) || !pe_export_unnamed(e, index, &x))
+    if (!name_ordinal_at(e, i, &index) || !pe_export_unnamed(e, index, out))
         return false;
-    x.name = name;
-    x.hint = i;
-    *out = x;
+    out->name = name;
+    out->hint = i;
     return true;
 }
 
@@ -189,7 +192,7 @@ static bool order_of(const struct pe_exports *e, uint32_t rva, struct pe_str nam
  * no more bytes than decide, so that the cost of a search is that of the name that is wanted. No
  * byte of it is 0, so a shorter name at `i` differs where it ends.
  */
-static bool order_at(const struct pe_exports *e, uint32_t i, struct pe_str name, int *order)
+static inline bool order_at(const struct pe_exports *e, uint32_t i, struct pe_str name, int *order)
 {
     uint32_t rva;
     struct pe_span at;

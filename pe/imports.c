@@ -138,6 +138,7 @@ void pe_imports(const struct pe_image *image, const struct pe_import_module *mod
         .lookup_rva = module->lookup_rva,
         .iat_rva = module->iat_rva,
         .va_form = module->delay_va_form,
+        .limit = pe_limit(image),
         .left = MAX_THUNKS,
     };
 }
@@ -152,8 +153,7 @@ static bool decode_name(struct pe_import_iter *it, uint32_t rva, struct pe_impor
 
 int pe_import_next(struct pe_import_iter *it, struct pe_import *out)
 {
-    uint32_t size = pe_pointer_size(it->image);
-    struct pe_import import = {.thunk_rva = it->iat_rva, .name = {"", 0}};
+    uint32_t size = it->image->h.pe32_plus ? 8 : 4;
     uint64_t thunk;
     if (!nt_ok(it->status))
         return -1;
@@ -165,16 +165,21 @@ int pe_import_next(struct pe_import_iter *it, struct pe_import *out)
         it->lookup_rva = 0;
         return 0;
     }
-    import.by_ordinal = thunk >> (size * 8 - 1) != 0;
-    if (import.by_ordinal)
-        import.ordinal = (uint16_t)thunk;
-    else if (!decode_name(it, (uint32_t)thunk, &import))
-        return fail(&it->status);
-    if (it->iat_rva > pe_limit(it->image) - size) /* nowhere to put the address */
+    out->thunk_rva = it->iat_rva;
+    out->by_ordinal = thunk >> (size * 8 - 1) != 0;
+    if (out->by_ordinal) {
+        out->ordinal = (uint16_t)thunk;
+        out->hint = 0;
+        out->name = (struct pe_str){"", 0};
+    } else {
+        out->ordinal = 0;
+        if (!decode_name(it, (uint32_t)thunk, out))
+            return fail(&it->status);
+    }
+    if (it->iat_rva > it->limit - size) /* nowhere to put the address */
         return fail(&it->status);
     it->lookup_rva += size;
     it->iat_rva += size;
     it->left--;
-    *out = import;
     return 1;
 }

@@ -47,7 +47,8 @@ struct pe_import_iter {
     const struct pe_image *image;
     uint32_t lookup_rva, iat_rva;
     bool va_form;
-    uint32_t left; /* cap */
+    uint64_t limit; /* of the image's addresses */
+    uint32_t left;  /* cap */
     nt_status status;
     struct pe_window lookup, names; /* the iterator's own */
 };

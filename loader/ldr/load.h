@@ -54,6 +54,7 @@ struct ldr_want {
 /* A module whose exports are looked up, one or many at a time (pe/exports.h: not for long). */
 struct ldr_exporter {
     struct ldr_module *module;
+    uint64_t base, mask; /* an address is (base + RVA) & mask */
     bool has_exports;
     struct pe_exports exports;
 };
@@ -62,8 +63,9 @@ void ldr_exporter_open(struct ldr_module *module, struct ldr_exporter *out);
  * Finds an export, following forwarders and loading their modules into `load` (NULL = forwarders
  * are refused). `*forwarded`: whether one was met. symbol.c
  */
-nt_status ldr_bind(struct ldr_load *load, const struct ldr_exporter *exporter, struct ldr_want want,
-                   uint64_t *address, bool *forwarded, struct pe_error *err);
+nt_status ldr_bind(struct ldr_load *load, const struct ldr_exporter *exporter,
+                   const struct ldr_want *want, uint64_t *address, bool *forwarded,
+                   struct pe_error *err);
 
 /* Runs the entry points of a module and, before, of what it needs (init.c). */
 nt_status ldr_initialize(struct ldr_module *module, struct pe_error *err);

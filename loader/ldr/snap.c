@@ -105,16 +105,15 @@ static nt_status snap_import(struct ldr_snapping *snap, const struct ldr_exporte
                              struct pe_str dll, const struct pe_import *import,
                              struct pe_error *err)
 {
-    struct ldr_want want = {import->name, import->ordinal, import->hint};
+    struct ldr_want want = {.ordinal = import->ordinal, .hint = import->hint};
     struct pe_error missing;
     bool forwarded;
     uint64_t address;
-    if (import->by_ordinal) {
-        want.name.ptr = NULL;
-    }
+    want.name.ptr = import->by_ordinal ? NULL : import->name.ptr;
+    want.name.len = import->name.len;
     missing.status = STATUS_SUCCESS; /* the rest of it is large, and seldom wanted */
     missing.text[0] = 0;
-    nt_status status = ldr_bind(snap->load, exporter, want, &address, &forwarded, &missing);
+    nt_status status = ldr_bind(snap->load, exporter, &want, &address, &forwarded, &missing);
     if (nt_ok(status)) {
         return write_thunk(snap, import->thunk_rva, address, err);
     }

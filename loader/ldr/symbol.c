@@ -47,20 +47,24 @@ static nt_status not_found(const struct ldr_module *module, const struct ldr_wan
 
 void ldr_exporter_open(struct ldr_module *module, struct ldr_exporter *out)
 {
+    const struct pe_image *image = mm_view_image(module->view);
     out->module = module;
-    out->has_exports = pe_exports_open(mm_view_image(module->view), &out->exports);
+    out->base = mm_view_base(module->view);
+    out->mask = image->h.pe32_plus ? UINT64_MAX : UINT32_MAX;
+    out->has_exports = pe_exports_open(image, &out->exports);
 }
 
 static bool look_up(const struct ldr_exporter *exporter, const struct ldr_want *want,
                     struct pe_export *out)
 {
     const struct pe_exports *exports = &exporter->exports;
+    struct pe_str name = {want->name.ptr, want->name.len};
     if (!exporter->has_exports) {
         return false;
     }
     /* An ordinal's name is of no interest here and would have to be searched for. */
-    return want->name.ptr ? pe_export_by_name(exports, want->name, want->hint, out)
-                          : pe_export_unnamed(exports, want->ordinal - exports->ordinal_base, out);
+    return name.ptr ? pe_export_by_name(exports, name, want->hint, out)
+                    : pe_export_unnamed(exports, want->ordinal - exports->ordinal_base, out);
 }
 
 /* False when the load has nothing left for it. */
@@ -100,10 +104,9 @@ static nt_status follow(struct ldr_load *load, struct ldr_module **module, struc
     return status;
 }
 
-static uint64_t address_of(const struct ldr_module *module, const struct pe_export *found)
+static uint64_t address_of(const struct ldr_exporter *exporter, const struct pe_export *found)
 {
-    uint64_t sum = mm_view_base(module->view) + found->rva;
-    return mm_view_image(module->view)->h.pe32_plus ? sum : (uint32_t)sum;
+    return (exporter->base + found->rva) & exporter->mask;
 }
 
 /* From a forwarder to the address at the end of its chain. */
@@ -125,7 +128,7 @@ static nt_status bind_forwarded(struct ldr_load *load, struct ldr_module *module
             return not_found(module, &want, "does not export", err);
         }
         if (!found.forwarder.ptr) {
-            *address = address_of(module, &found);
+            *address = address_of(&at, &found);
             return STATUS_SUCCESS;
         }
         forwarder = found.forwarder;
@@ -133,26 +136,27 @@ static nt_status bind_forwarded(struct ldr_load *load, struct ldr_module *module
     return not_found(first, &wanted, "has a loop of forwarders behind", err);
 }
 
-nt_status ldr_bind(struct ldr_load *load, const struct ldr_exporter *exporter, struct ldr_want want,
-                   uint64_t *address, bool *forwarded, struct pe_error *err)
+nt_status ldr_bind(struct ldr_load *load, const struct ldr_exporter *exporter,
+                   const struct ldr_want *want, uint64_t *address, bool *forwarded,
+                   struct pe_error *err)
 {
-    struct ldr_module *module = exporter->module;
     struct pe_export found;
     *forwarded = false;
-    if (!look_up(exporter, &want, &found)) {
-        return not_found(module, &want, "does not export", err);
+    if (!look_up(exporter, want, &found)) {
+        return not_found(exporter->module, want, "does not export", err);
     }
     if (found.forwarder.ptr) {
         *forwarded = true;
-        return bind_forwarded(load, module, want, found.forwarder, address, err);
+        return bind_forwarded(load, exporter->module, *want, found.forwarder, address, err);
     }
-    *address = address_of(module, &found);
+    *address = address_of(exporter, &found);
     return STATUS_SUCCESS;
 }
 
 /* Binds within a load of its own: a forwarder may bring in modules, which are then initialised. */
-static nt_status bind_and_initialize(const struct ldr_exporter *exporter, struct ldr_want want,
-                                     uint64_t *address, struct pe_error *err)
+static nt_status bind_and_initialize(const struct ldr_exporter *exporter,
+                                     const struct ldr_want *want, uint64_t *address,
+                                     struct pe_error *err)
 {
     struct ldr_module *module = exporter->module;
     /* What it forwards to may lie beside it, as what it imports may (ldr/search.h). */
@@ -200,13 +204,13 @@ static nt_status find_symbol(struct ldr_module *module, const struct ldr_want *w
     }
     if (found.forwarder.ptr) {
         return module->kind == LDR_KIND_PRIVATE
-                   ? ldr_bind(NULL, &exporter, *want, address, &forwarded, err)
-                   : bind_and_initialize(&exporter, *want, address, err);
+                   ? ldr_bind(NULL, &exporter, want, address, &forwarded, err)
+                   : bind_and_initialize(&exporter, want, address, err);
     }
     if (is_unwritten(module, want, &found)) {
         return not_found(module, want, "has no implementation yet of", err);
     }
-    *address = address_of(module, &found);
+    *address = address_of(&exporter, &found);
     return STATUS_SUCCESS;
 }
 
