@@ -235,7 +235,10 @@ PELDR_API const char *peldr_protect_name(uint32_t protect);
 
 struct peldr_relocation {
     const char *outcome; /* "not_needed" "applied" "refused" */
-    const char *reason;  /* why it moved, or why nothing was done */
+    /* "applied" by this load, "cached": its pages are shared with all that moved to the same base;
+     * "" where there are no fixups applied */
+    const char *source;
+    const char *reason; /* why it moved, or why nothing was done */
     uint64_t preferred_base, actual_base;
     uint32_t fixups[16]; /* per type */
     uint32_t fixups_total;
@@ -279,6 +282,7 @@ PELDR_API int peldr_walk(uint32_t process, peldr_region_visit visit, void *user)
 struct peldr_walked_module {
     uint64_t base, size;
     const char *name, *path; /* for the call; path "" = builtin, or from memory */
+    const char *relocation;  /* peldr_relocation.source: "applied" "cached" or "" */
     uint8_t builtin;
 };
 typedef int (*peldr_module_visit)(void *user, const struct peldr_walked_module *module);

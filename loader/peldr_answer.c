@@ -130,8 +130,10 @@ static bool add_module(struct reply_buffer *buffer, const struct ldr_module *mod
         .size = view ? mm_view_size(view) : 0,
         .dev = module->has_file ? module->file.dev : 0,
         .ino = module->has_file ? module->file.ino : 0,
-        .flags =
-            (ldr_module_is_builtin(module) ? WALK_BUILTIN : 0) | (module->has_file ? WALK_FILE : 0),
+        .flags = (ldr_module_is_builtin(module) ? WALK_BUILTIN : 0) |
+                 (module->has_file ? WALK_FILE : 0) |
+                 (ldr_module_relocation(module)->outcome == RELOC_APPLIED ? WALK_RELOCATED : 0) |
+                 (ldr_module_relocation_is_cached(module) ? WALK_CACHED : 0),
         .name_size = length_of(name),
         .path_size = length_of(path),
     };

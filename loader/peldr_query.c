@@ -156,6 +156,9 @@ int peldr_relocation(peldr_module *module, struct peldr_relocation *out)
     const char *because = ldr_module_moved_because(module);
     *out = (struct peldr_relocation){
         .outcome = outcomes[plan->outcome],
+        .source = plan->outcome != RELOC_APPLIED            ? ""
+                  : ldr_module_relocation_is_cached(module) ? "cached"
+                                                            : "applied",
         .reason = plan->outcome == RELOC_APPLIED && *because ? because : plan->reason,
         .preferred_base = plan->preferred_base,
         .actual_base = plan->actual_base,

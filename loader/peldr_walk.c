@@ -35,6 +35,9 @@ int peldr_walk_modules(uint32_t process, peldr_module_visit visit, void *user)
             .size = m.size,
             .name = name,
             .path = path,
+            .relocation = m.flags & WALK_CACHED      ? "cached"
+                          : m.flags & WALK_RELOCATED ? "applied"
+                                                     : "",
             .builtin = (m.flags & WALK_BUILTIN) != 0,
         };
         result = visit(user, &module);

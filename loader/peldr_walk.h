@@ -23,7 +23,12 @@ struct walk_region {
     uint32_t name_size, unused;
 };
 
-enum walk_module_flags { WALK_BUILTIN = 1, WALK_FILE = 2 /* dev and ino are valid */ };
+enum walk_module_flags {
+    WALK_BUILTIN = 1,
+    WALK_FILE = 2,      /* dev and ino are valid */
+    WALK_RELOCATED = 4, /* its fixups were applied ... */
+    WALK_CACHED = 8,    /* ... by another load */
+};
 
 struct walk_module {
     uint64_t base, size, dev, ino;

@@ -62,6 +62,7 @@ static json_t *relocation_json(peldr_module *module, uint16_t machine)
     if (peldr_relocation(module, &r) != 0)
         return o;
     doc_set(o, "outcome", json_string(r.outcome));
+    doc_set(o, "source", *r.source ? json_string(r.source) : json_null());
     doc_set(o, "reason", doc_text(r.reason));
     doc_set(o, "fixups", fixups_json(r.fixups, machine));
     doc_set(o, "fixups_total", json_integer(r.fixups_total));
@@ -147,7 +148,10 @@ static void print_relocation(const json_t *r)
     const char *key;
     json_t *n;
     const char *separator = "";
-    printf("relocation      %s: %s\n", doc_get(r, "outcome"), doc_get(r, "reason"));
+    const json_t *source = json_object_get(r, "source");
+    bool cached = json_is_string(source) && strcmp(json_string_value(source), "cached") == 0;
+    printf("relocation      %s%s: %s\n", doc_get(r, "outcome"), cached ? " (cached)" : "",
+           doc_get(r, "reason"));
     if (strcmp(doc_get(r, "outcome"), "applied") != 0)
         return;
     printf("fixups          %" JSON_INTEGER_FORMAT " (", doc_int(r, "fixups_total"));

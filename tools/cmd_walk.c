@@ -108,6 +108,7 @@ static int add_module(void *user, const struct peldr_walked_module *module)
     doc_set(o, "name", doc_text(module->name));
     doc_set(o, "path", *module->path ? doc_text(module->path) : json_null());
     doc_set(o, "builtin", json_boolean(module->builtin));
+    doc_set(o, "relocation", *module->relocation ? json_string(module->relocation) : json_null());
     json_array_append_new(user, o);
     return 0;
 }

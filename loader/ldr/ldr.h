@@ -111,7 +111,10 @@ struct mm_view *ldr_module_view(const struct ldr_module *module); /* NULL for da
 /* NULL for a data file of which only the signatures are right. */
 const struct pe_image *ldr_module_image(const struct ldr_module *module);
 const struct reloc_plan *ldr_module_relocation(const struct ldr_module *module);
-const char *ldr_module_moved_because(const struct ldr_module *module); /* "" when it did not move */
+/* The fixups were not applied by this load: its pages are those of the cache's relocated form. */
+bool ldr_module_relocation_is_cached(const struct ldr_module *module);
+/* "" when it did not move. What holds the preferred base is looked for when this is asked first. */
+const char *ldr_module_moved_because(struct ldr_module *module);
 bool ldr_module_is_builtin(const struct ldr_module *module);
 int32_t ldr_module_references(const struct ldr_module *module);   /* -1 = pinned */
 uint64_t ldr_module_entry_point(const struct ldr_module *module); /* 0 = none */

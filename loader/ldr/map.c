@@ -56,6 +56,10 @@ static bool is_written_at_load(const struct pe_headers *h)
            h->directory[IMAGE_DIRECTORY_ENTRY_TLS].rva != 0;
 }
 
+/*
+ * A relocated form that another load has made is taken for DLLs only: programs are asked other
+ * rules, and before fixups have changed what they ask.
+ */
 static nt_status map_view(struct ldr_module *module, struct mm_section *section, uint32_t flags,
                           uint64_t base, struct pe_error *err)
 {
@@ -66,7 +70,7 @@ static nt_status map_view(struct ldr_module *module, struct mm_section *section,
         .shared_fd = module->backing ? ob_backing_fd(module->backing) : -1,
         .below_4gib = !h->pe32_plus,
         .below_2gib = !(h->characteristics & IMAGE_FILE_LARGE_ADDRESS_AWARE),
-        .relocatable = !(flags & LDR_MAP_UNRELOCATED),
+        .relocatable = !module->builtin && !(flags & (LDR_MAP_UNRELOCATED | LDR_MAP_PROGRAM)),
         .sealed = !module->builtin && !is_written_at_load(h),
     };
     nt_status status = mm_view_map(section, &options, &module->view, module->moved_because,
@@ -86,6 +90,38 @@ static nt_status map_view(struct ldr_module *module, struct mm_section *section,
                  (unsigned long long)base);
     }
     return STATUS_SUCCESS;
+}
+
+/* ---- rules ---- */
+
+static const struct pe_rule_query dll_rules = {PE_STAGE_LOADER, PE_ROLE_DLL};
+
+/* Builtin modules are what Windows would accept; what is mapped for its owner alone is asked for
+ * nothing but what every section object is. */
+static nt_status check_rules(const struct ldr_module *module, uint32_t flags, struct pe_error *err)
+{
+    struct pe_rule_query query = dll_rules;
+    if (flags & LDR_MAP_PROGRAM) {
+        query = (struct pe_rule_query){PE_STAGE_PROCESS | PE_STAGE_LOADER, PE_ROLE_PROGRAM};
+    }
+    /* Whoever has made the relocated form has asked them, before fixups changed what they ask. */
+    bool asked = mm_section_fixups(mm_view_section(module->view)) != NULL;
+    if (module->builtin || module->kind != LDR_KIND_IMAGE || asked) {
+        return STATUS_SUCCESS;
+    }
+    nt_status status = pe_rules_check(mm_view_image(module->view), query, err);
+    if (!nt_ok(status)) {
+        pe_error_prefix(err, "%s: ", module->name);
+    }
+    return status;
+}
+
+/* Whether every DLL's load may use this image when it has been relocated: its rules hold. */
+static bool suits_all(const struct ldr_module *module)
+{
+    struct pe_error ignored = {0};
+    return module->kind == LDR_KIND_IMAGE ||
+           nt_ok(pe_rules_check(mm_view_image(module->view), dll_rules, &ignored));
 }
 
 /* ---- fixups ---- */
@@ -161,8 +197,10 @@ static nt_status relocate(struct ldr_module *module, uint32_t flags, bool owns_s
     uint64_t base = mm_view_base(module->view);
     const struct reloc_plan *made = mm_section_fixups(mm_view_section(module->view));
     struct pe_error why = {0};
+    bool keep = false;
     if (made) {
         module->relocation = *made;
+        module->relocation_cached = true;
         return STATUS_SUCCESS;
     }
     if (base != image->h.image_base) {
@@ -170,38 +208,21 @@ static nt_status relocate(struct ldr_module *module, uint32_t flags, bool owns_s
         if (!nt_ok(opened)) {
             return opened;
         }
+        keep = suits_all(module);
     }
     nt_status status = ldr_relocate(module->view, base, owns_shared, &module->relocation, &why);
     if (!nt_ok(status)) {
+        const char *because = ldr_module_moved_because(module);
         return pe_fail_rule(err, status, why.rule, "%s: %s%s%s%s", module->name, why.text,
-                            *module->moved_because ? " (" : "", module->moved_because,
-                            *module->moved_because ? ")" : "");
+                            *because ? " (" : "", because, *because ? ")" : "");
     }
     correct_entry(module, flags);
     if (base != image->h.image_base &&
         (image->h.dll_characteristics & IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE)) {
         status = mm_view_patch_image_base(module->view, err);
     }
-    if (nt_ok(status) && module->relocation.outcome == RELOC_APPLIED) {
+    if (nt_ok(status) && keep && module->relocation.outcome == RELOC_APPLIED) {
         mm_view_keep_relocated(module->view, &module->relocation);
-    }
-    return status;
-}
-
-/* Builtin modules are what Windows would accept; what is mapped for its owner alone is asked for
- * nothing but what every section object is. */
-static nt_status check_rules(const struct ldr_module *module, uint32_t flags, struct pe_error *err)
-{
-    struct pe_rule_query query = {PE_STAGE_LOADER, PE_ROLE_DLL};
-    if (flags & LDR_MAP_PROGRAM) {
-        query = (struct pe_rule_query){PE_STAGE_PROCESS | PE_STAGE_LOADER, PE_ROLE_PROGRAM};
-    }
-    if (module->builtin || module->kind != LDR_KIND_IMAGE) {
-        return STATUS_SUCCESS;
-    }
-    nt_status status = pe_rules_check(mm_view_image(module->view), query, err);
-    if (!nt_ok(status)) {
-        pe_error_prefix(err, "%s: ", module->name);
     }
     return status;
 }

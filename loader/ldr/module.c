@@ -218,8 +218,21 @@ const struct reloc_plan *ldr_module_relocation(const struct ldr_module *module)
     return &module->relocation;
 }
 
-const char *ldr_module_moved_because(const struct ldr_module *module)
+bool ldr_module_relocation_is_cached(const struct ldr_module *module)
 {
+    return module->relocation_cached;
+}
+
+const char *ldr_module_moved_because(struct ldr_module *module)
+{
+    ldr_lock();
+    if (module->view && !*module->moved_because &&
+        mm_view_base(module->view) != mm_view_image(module->view)->h.image_base) {
+        mm_describe_host_conflict(mm_view_image(module->view)->h.image_base,
+                                  mm_view_size(module->view), module->moved_because,
+                                  sizeof module->moved_because);
+    }
+    ldr_unlock();
     return module->moved_because;
 }
 

@@ -75,7 +75,8 @@ struct ldr_module {
     struct pe_span data_file;    /* ... mapped from a file */
     struct pe_image *data_image; /* ... NULL when only the signatures are right */
     struct reloc_plan relocation;
-    char moved_because[256];
+    bool relocation_cached;  /* another load has applied it, this one found the pages so */
+    char moved_because[256]; /* "" also when it has to be looked up (ldr_module_moved_because()) */
     uint64_t entry_shift; /* how far fixups have moved the entry point beside AddressOfEntryPoint */
 
     bool exe;   /* the process's program */

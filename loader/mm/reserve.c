@@ -15,6 +15,7 @@
 
 #include "loader/mm/maps.h"
 #include "loader/mm/region.h"
+#include "loader/mm/view.h"
 
 /* Room that the main thread's stack keeps to grow into. */
 #define STACK_ROOM 0x4000000u
@@ -158,6 +159,17 @@ static bool describe_range(uint64_t base, uint64_t end, char *out, size_t out_si
     return range != NULL;
 }
 
+/* Nothing of peldr's own lies in [start, end). */
+static bool is_the_hosts(uint64_t start, uint64_t end)
+{
+    const struct mm_range *range;
+
+    mm_ranges_read_lock();
+    range = mm_ranges_from(start);
+    mm_ranges_unlock();
+    return range == NULL || range->base >= end;
+}
+
 static bool describe_host(uint64_t base, uint64_t end, char *out, size_t out_size)
 {
     struct mm_map_entry entry;
@@ -167,7 +179,7 @@ static bool describe_host(uint64_t base, uint64_t end, char *out, size_t out_siz
     if (!mm_maps_open(&maps))
         return false;
     while (!found && mm_maps_next(&maps, &entry))
-        found = entry.start < end && entry.end > base;
+        found = entry.start < end && entry.end > base && is_the_hosts(entry.start, entry.end);
     if (found)
         snprintf(out, out_size, "0x%llx-0x%llx is taken by %s", (unsigned long long)entry.start,
                  (unsigned long long)entry.end - 1,
@@ -176,19 +188,30 @@ static bool describe_host(uint64_t base, uint64_t end, char *out, size_t out_siz
     return found;
 }
 
-void mm_describe_conflict(uint64_t base, uint64_t size, char *out, size_t out_size)
+bool mm_describe_own_conflict(uint64_t base, uint64_t size, char *out, size_t out_size)
 {
     uint64_t end = size <= UINT64_MAX - base ? base + size : UINT64_MAX;
 
-    if (base >= MM_USER_BEGIN && !mm_in_user_space(base, size)) {
-        snprintf(out, out_size, "0x%llx-0x%llx leaves the address space of this process",
-                 (unsigned long long)base, (unsigned long long)end - 1);
-        return;
-    }
-    if (describe_range(base, end, out, out_size) || describe_host(base, end, out, out_size))
-        return;
-    snprintf(out, out_size, "0x%llx-0x%llx cannot be mapped in this process",
+    if (base < MM_USER_BEGIN || mm_in_user_space(base, size))
+        return describe_range(base, end, out, out_size);
+    snprintf(out, out_size, "0x%llx-0x%llx leaves the address space of this process",
              (unsigned long long)base, (unsigned long long)end - 1);
+    return true;
+}
+
+void mm_describe_host_conflict(uint64_t base, uint64_t size, char *out, size_t out_size)
+{
+    uint64_t end = size <= UINT64_MAX - base ? base + size : UINT64_MAX;
+
+    if (!describe_host(base, end, out, out_size))
+        snprintf(out, out_size, "0x%llx-0x%llx was taken, or cannot be mapped in this process",
+                 (unsigned long long)base, (unsigned long long)end - 1);
+}
+
+void mm_describe_conflict(uint64_t base, uint64_t size, char *out, size_t out_size)
+{
+    if (!mm_describe_own_conflict(base, size, out, out_size))
+        mm_describe_host_conflict(base, size, out, out_size);
 }
 
 nt_status mm_reserve(uint64_t limit, uint64_t *base, uint64_t size, struct pe_error *err)

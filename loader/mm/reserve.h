@@ -26,5 +26,7 @@ void mm_unreserve(uint64_t base, uint64_t size);
 /* A clause that says what holds [base, base+size): "0x400000-0x41ffff is taken by /usr/bin/host".
  */
 void mm_describe_conflict(uint64_t base, uint64_t size, char *out, size_t out_size);
+/* What peldr knows of that by itself; false: it takes /proc/self/maps to find out (view.h). */
+bool mm_describe_own_conflict(uint64_t base, uint64_t size, char *out, size_t out_size);
 
 #endif

@@ -66,35 +66,40 @@ static bool keep_file(struct mm_section *section, int fd)
     return section->file_fd >= 0;
 }
 
-struct mm_section *mm_cached_open(const struct mm_cache_key *key, int fd, const char *name)
+struct mm_section *mm_cached_take(const struct mm_cache_key *key, struct mm_cache_entry *entry,
+                                  const uint8_t *note, uint32_t note_size, int fd, const char *name)
 {
-    struct mm_section *section = mm_known_find(key, name);
-    uint8_t note[MM_CACHE_NOTE];
-    struct mm_cache_entry entry;
-    uint32_t note_size;
+    struct mm_section *section = mm_section_alloc(name);
     bool settled;
 
-    if (section != NULL || !mm_cache_find(key, &entry, note, &note_size))
-        return section;
-    /* A relocated image is not compared with anything, but made again. */
-    if (!entry.trusted && key->base != 0) {
-        mm_cache_reject(key, &entry);
-        return NULL;
-    }
-    section = entry.trusted ? mm_section_alloc(name) : NULL;
     if (section == NULL) {
-        mm_cache_close(&entry);
+        mm_cache_close(entry);
         return NULL;
     }
-    take_entry(section, key, &entry);
+    take_entry(section, key, entry);
     if (mm_note_read(section, note, note_size, (enum pe_windows)key->windows, &settled) &&
-        settled && section->size == entry.image_size && section->moved == (key->base != 0) &&
+        settled && section->size == entry->image_size && section->moved == (key->base != 0) &&
         keep_file(section, fd)) {
         mm_section_settle(section);
         mm_known_add(section);
         return section;
     }
     mm_section_unref(section);
+    return NULL;
+}
+
+struct mm_section *mm_cached_open(const struct mm_cache_key *key, int fd, const char *name)
+{
+    struct mm_section *section = mm_known_find(key, name);
+    uint8_t note[MM_CACHE_NOTE];
+    struct mm_cache_entry entry;
+    uint32_t note_size;
+
+    if (section != NULL || !mm_cache_find(key, &entry, note, &note_size))
+        return section;
+    if (entry.trusted)
+        return mm_cached_take(key, &entry, note, note_size, fd, name);
+    mm_cache_close(&entry);
     return NULL;
 }
 

@@ -105,6 +105,10 @@ struct mm_cache_key mm_cached_key(const struct stat *st, enum pe_windows windows
  * file is read. `base` of the key: 0, or what it is relocated for. NULL: there is none.
  */
 struct mm_section *mm_cached_open(const struct mm_cache_key *key, int fd, const char *name);
+/* The section of an entry whose content is known; takes the entry. NULL: it says something else. */
+struct mm_section *mm_cached_take(const struct mm_cache_key *key, struct mm_cache_entry *entry,
+                                  const uint8_t *note, uint32_t note_size, int fd,
+                                  const char *name);
 /*
  * Headers and extents of `section` are known: an entry that is the same, or a new one. False: to be
  * built in memory.

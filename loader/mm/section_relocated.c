@@ -8,6 +8,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "loader/mm/pagemap.h"
@@ -21,6 +22,7 @@
 #define HIGH_END   0x240000000000u
 #define LOW_BEGIN  0x10000000u
 #define LOW_END    0x70000000u
+#define HUGE_PAGE  0x200000u
 
 /* ---- where ----------------------------------------------------------------------------------- */
 
@@ -39,14 +41,15 @@ uint64_t mm_section_stable_base(const struct mm_section *section, uint64_t limit
     bool low = limit != 0 || sizeof(void *) == 4;
     uint64_t begin = low ? LOW_BEGIN : HIGH_BEGIN, end = low ? LOW_END : HIGH_END;
     uint64_t seed = mix(key->dev ^ mix(key->ino ^ mix(key->size ^ mix((uint64_t)key->mtime_sec))));
-    uint64_t places;
+    /* Whole huge pages, where the image has some: fixups over all of one are cheaper there. */
+    uint64_t unit = section->size >= HUGE_PAGE ? HUGE_PAGE : MM_GRANULARITY, places;
 
     if (limit != 0 && limit < end)
         end = limit;
     if (!section->cached || end < begin || section->size > end - begin)
         return 0;
-    places = (end - begin - section->size) / MM_GRANULARITY + 1;
-    return begin + mix(seed + attempt) % places * MM_GRANULARITY;
+    places = (end - begin - section->size) / unit + 1;
+    return begin + mix(seed + attempt) % places * unit;
 }
 
 /* ---- finding --------------------------------------------------------------------------------- */
@@ -66,15 +69,17 @@ const struct reloc_plan *mm_section_fixups(const struct mm_section *section)
 
 /* ---- keeping --------------------------------------------------------------------------------- */
 
-/* The rest of what an image shows is made for one process, or by several. */
-static bool can_be_kept(const struct mm_view *view)
+/* The rest of what an image shows is made for one process, or by several. Without fixups only the
+ * base in the header differs, which is not worth a copy. */
+static bool can_be_kept(const struct mm_view *view, const struct reloc_plan *plan)
 {
     const struct mm_section *section = view->section;
     uint32_t e_lfanew;
 
-    return section->cached && !section->moved && section->shared_size == 0 && view->stable &&
-           !pe_is_flat(&view->image) && !pe_must_move(&view->image) &&
-           pe_rva_u32(&view->image, 0x3c, &e_lfanew) && e_lfanew == view->image.h.e_lfanew;
+    return section->cached && !section->moved && plan->fixups_total != 0 &&
+           section->shared_size == 0 && view->stable && !pe_is_flat(&view->image) &&
+           !pe_must_move(&view->image) && pe_rva_u32(&view->image, 0x3c, &e_lfanew) &&
+           e_lfanew == view->image.h.e_lfanew;
 }
 
 static bool write_run(int fd, const struct mm_view *view, uint64_t from, uint64_t end)
@@ -159,20 +164,96 @@ static uint32_t write_note(const struct mm_section *section, const struct reloc_
     return mm_note_write(&moved, true, note);
 }
 
-void mm_view_keep_relocated(const struct mm_view *view, const struct reloc_plan *plan)
-{
-    struct mm_section *section = view->section;
-    struct mm_cache_key key = section->cache_key;
-    uint8_t note[MM_CACHE_NOTE];
-    struct mm_cache_build build;
-    struct mm_cache_entry entry;
-    uint32_t size = view->open && can_be_kept(view) ? write_note(section, plan, note) : 0;
+/* ---- sharing what was kept ------------------------------------------------------------------- */
 
-    key.base = view->range.base;
-    if (size == 0 || mm_cache_begin(&key, section->size, &build) != MM_CACHE_BEGUN)
+static bool has_content(int fd, const struct mm_view *view)
+{
+    uint8_t theirs[PE_PAGE_SIZE * 4];
+    uint64_t at = 0, end = view->range.size;
+
+    while (at < end) {
+        size_t size = end - at < sizeof(theirs) ? (size_t)(end - at) : sizeof(theirs);
+
+        if (pread(fd, theirs, size, (off_t)at) != (ssize_t)size ||
+            memcmp(theirs, mm_ptr(view->range.base + at), size) != 0)
+            return false;
+        at += size;
+    }
+    return true;
+}
+
+/* An entry that says and holds what was found out here. It is closed if it does not. */
+static bool is_same(const struct mm_cache_key *key, struct mm_cache_entry *entry,
+                    const struct mm_view *view, const uint8_t *note, const uint8_t *theirs,
+                    uint32_t size)
+{
+    if (entry->image_size != view->range.size || memcmp(theirs, note, size) != 0 ||
+        (!entry->trusted && !has_content(entry->fd, view))) {
+        mm_cache_reject(key, entry);
+        return false;
+    }
+    if (!entry->trusted)
+        mm_cache_trust(key, entry);
+    return true;
+}
+
+/* The view becomes one of the relocated form: its pages are everyone's again. Takes the entry. */
+static void switch_over(struct mm_view *view, const struct mm_cache_key *key,
+                        struct mm_cache_entry *entry, const uint8_t *note, uint32_t size)
+{
+    struct mm_section *old = view->section;
+    struct mm_section *moved = mm_cached_take(key, entry, note, size, -1, old->name);
+
+    if (moved == NULL)
         return;
-    if (!write_image(build.fd, view))
-        mm_cache_abandon(&build);
-    else if (mm_cache_commit(&key, &build, note, size, section->name, &entry))
-        mm_cache_close(&entry);
+    mm_ranges_write_lock();
+    if (mmap(mm_ptr(view->range.base), (size_t)view->range.size, PROT_READ | PROT_WRITE,
+             MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, moved->object_fd, 0) != MAP_FAILED) {
+        view->section = moved;
+        view->image.file_headers = moved->image.file_headers;
+        moved = old;
+    }
+    mm_ranges_unlock();
+    mm_section_unref(moved);
+}
+
+static bool build(const struct mm_cache_key *key, const struct mm_view *view,
+                  struct mm_cache_build *build, const uint8_t *note, uint32_t size,
+                  struct mm_cache_entry *entry)
+{
+    if (!write_image(build->fd, view)) {
+        mm_cache_abandon(build);
+        return false;
+    }
+    return mm_cache_commit(key, build, note, size, view->section->name, entry);
+}
+
+/* Of two processes that begin at the same time one waits, and finds what the other has made. */
+#define MAX_ROUNDS 3
+
+void mm_view_keep_relocated(struct mm_view *view, const struct reloc_plan *plan)
+{
+    struct mm_cache_key key = view->section->cache_key;
+    uint8_t note[MM_CACHE_NOTE] = {0}, theirs[MM_CACHE_NOTE] = {0};
+    enum mm_cache_begun begun = MM_CACHE_LOOK_AGAIN;
+    struct mm_cache_build work;
+    struct mm_cache_entry entry;
+    uint32_t their_size, size = 0;
+    bool found = false;
+
+    if (view->open && can_be_kept(view, plan))
+        size = write_note(view->section, plan, note);
+    key.base = view->range.base;
+    for (int round = 0; size != 0 && !found && round < MAX_ROUNDS; round++) {
+        found = mm_cache_find(&key, &entry, theirs, &their_size) &&
+                is_same(&key, &entry, view, note, theirs, their_size > size ? their_size : size);
+        if (found)
+            break;
+        begun = mm_cache_begin(&key, view->range.size, &work);
+        if (begun == MM_CACHE_UNUSABLE)
+            return;
+        found = begun == MM_CACHE_BEGUN && build(&key, view, &work, note, size, &entry);
+    }
+    if (found)
+        switch_over(view, &key, &entry, note, size);
 }

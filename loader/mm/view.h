@@ -34,11 +34,15 @@ struct mm_map_options {
 /*
  * Maps a view. STATUS_SUCCESS at the wanted base, STATUS_IMAGE_NOT_AT_BASE elsewhere; on failure
  * nothing is mapped. `conflict`, if not NULL, gets a clause that says what holds the wanted base
- * ("0x400000-0x41ffff is taken by /usr/bin/host", ...), empty when the base was free.
+ * ("0x400000-0x41ffff is taken by left.dll", ...), empty when the base was free, or when that is
+ * memory of the host: looking for it takes longer than mapping the image.
  */
 nt_status mm_view_map(struct mm_section *section, const struct mm_map_options *options,
                       struct mm_view **out, char *conflict, size_t conflict_size,
                       struct pe_error *err);
+/* The clause for memory of the host ("0x400000-0x41ffff is taken by /usr/bin/host"), as it is now.
+ */
+void mm_describe_host_conflict(uint64_t base, uint64_t size, char *out, size_t out_size);
 /* Unmaps and frees; NULL is allowed. */
 void mm_view_unmap(struct mm_view *view);
 
@@ -79,9 +83,10 @@ nt_status mm_view_patch_image_base(struct mm_view *view, struct pe_error *err);
 bool mm_view_reread_directories(struct mm_view *view, bool but_imports);
 /*
  * Keeps an open view that fixups have just been applied to, by `plan`, for other processes and
- * later loads that move the image to the same base. Nothing happens where that is not possible.
+ * later loads that move the image to the same base; its own pages are not private any more either.
+ * Nothing happens where that is not possible.
  */
-void mm_view_keep_relocated(const struct mm_view *view, const struct reloc_plan *plan);
+void mm_view_keep_relocated(struct mm_view *view, const struct reloc_plan *plan);
 /* ImageBase as the mapped header shows it; the preferred base where the header does not hold it. */
 uint64_t mm_view_shown_base(const struct mm_view *view);
 /* Final protections on; the view is closed. */

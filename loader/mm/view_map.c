@@ -142,8 +142,10 @@ static nt_status place(struct mm_section *section, const struct mm_map_options *
         *out = (struct placed){mm_section_ref(section), wanted, false};
         return status;
     }
-    if (!unusable)
+    if (!unusable && options->exact)
         mm_describe_conflict(wanted, section->size, conflict, conflict_size);
+    else if (!unusable)
+        mm_describe_own_conflict(wanted, section->size, conflict, conflict_size);
     if (options->exact)
         return pe_fail(err, status, "%s: cannot be mapped at 0x%llx: %s", section->name,
                        (unsigned long long)wanted, conflict);

@@ -1,0 +1,421 @@
+/*
+ * The relocated form of an image in the cache: who moves the image next finds it there, with the
+ * right addresses and not a page of its own; what must not be shared is not.
+ *
+ * Every load runs in a child that knows nothing of the ones before.
+ */
+#include <dirent.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "loader/ldr/ldr.h"
+#include "loader/mm/cache.h"
+#include "loader/mm/view.h"
+#include "tests/pebuild.h"
+#include "tests/unit/status.h"
+#include "tests/unit/tempdir.h"
+
+enum {
+    DATA = 0x1000,
+    PAGES = 20,
+    POINTER = sizeof(void *),
+    FLAGS = PEBUILD_DLL | (sizeof(void *) == 8 ? PEBUILD_PE32_PLUS : 0),
+    TYPE = sizeof(void *) == 8 ? 10 : 3,
+};
+static const uint64_t preferred = 0x21000000;
+
+/* ---- images ---- */
+
+static uint32_t target_of(uint32_t page)
+{
+    return DATA + page * 0x1000 + 0x123;
+}
+
+/* Pages of data that begin with a pointer to somewhere else in them; `also` has a fixup, too. */
+static struct pebuild *image_and(uint32_t characteristics, uint32_t also)
+{
+    static uint8_t data[PAGES * 0x1000];
+    struct pebuild *b = pebuild_new(FLAGS);
+    b->h.image_base = preferred;
+    b->h.characteristics |= IMAGE_FILE_LARGE_ADDRESS_AWARE;
+    b->h.dll_characteristics |= IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE;
+    for (uint32_t page = 0; page < PAGES; page++) {
+        uint8_t *at = data + page * 0x1000;
+        memset(at, 'a' + (int)page % 26, 0x1000);
+        pebuild_put32(at, 0, (uint32_t)preferred + target_of(page));
+        memset(at + 4, 0, POINTER - 4);
+        pebuild_fixup(b, DATA + page * 0x1000, TYPE);
+    }
+    pebuild_section(b, ".data", characteristics, data, sizeof data, 0);
+    if (also != 0)
+        pebuild_fixup(b, also, TYPE);
+    pebuild_relocs(b);
+    return b;
+}
+
+static struct pebuild *image(uint32_t characteristics)
+{
+    return image_and(characteristics, 0);
+}
+
+/* Written long enough ago that its change time would tell of another change. */
+static void write_image(const char *name, struct pebuild *b)
+{
+    assert_true(pebuild_finish_file(b, tempdir_path(name)));
+    usleep(100000);
+}
+
+/* ---- one load in a child ---- */
+
+struct seen {
+    nt_status status;
+    uint64_t base, shown_base, private_pages;
+    uint32_t wrong_pointers, fixups, pages_dirtied;
+    bool applied, cached;
+    char because[256], error[1024];
+};
+
+static uint64_t pointer_at(uint64_t address)
+{
+    uintptr_t value;
+    memcpy(&value, (const void *)(uintptr_t)address, sizeof value);
+    return value;
+}
+
+static void look_at(struct ldr_module *module, struct seen *seen)
+{
+    const struct reloc_plan *plan = ldr_module_relocation(module);
+    struct mm_region region;
+    seen->base = ldr_module_base(module);
+    seen->shown_base = mm_view_shown_base(ldr_module_view(module));
+    seen->applied = plan->outcome == RELOC_APPLIED;
+    seen->cached = ldr_module_relocation_is_cached(module);
+    seen->fixups = plan->fixups[TYPE];
+    seen->pages_dirtied = plan->pages_dirtied;
+    snprintf(seen->because, sizeof seen->because, "%s", ldr_module_moved_because(module));
+    for (uint32_t page = 0; page < PAGES; page++)
+        seen->wrong_pointers +=
+            pointer_at(seen->base + DATA + page * 0x1000) != seen->base + target_of(page) ||
+            *(const uint8_t *)(uintptr_t)(seen->base + target_of(page)) != 'a' + page % 26;
+    for (uint32_t cursor = 0; mm_view_next_region(ldr_module_view(module), &cursor, &region);)
+        seen->private_pages += region.pages_private;
+}
+
+struct how {
+    const char *name;
+    uint64_t base;
+    uint32_t flags;
+    bool free; /* the preferred base */
+    enum pe_windows windows;
+};
+
+static void load_here(const struct how *how, struct seen *seen)
+{
+    struct ldr_load_options options = {
+        .name = tempdir_path(how->name), .base = how->base, .flags = how->flags};
+    struct ldr_module *module;
+    struct pe_error err = {0};
+    if (how->windows)
+        mm_set_windows(how->windows);
+    if (!how->free && mmap((void *)(uintptr_t)preferred, 0x1000, PROT_NONE,
+                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+                           0) != (void *)(uintptr_t)preferred)
+        _exit(1);
+    seen->status = ldr_load(&options, &module, &err);
+    snprintf(seen->error, sizeof seen->error, "%s", err.text);
+    if (nt_ok(seen->status))
+        look_at(module, seen);
+}
+
+static struct seen *shared_memory(void)
+{
+    struct seen *seen =
+        mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(seen, MAP_FAILED);
+    return seen;
+}
+
+static struct seen load(const struct how *how)
+{
+    struct seen *shared = shared_memory(), seen;
+    int status;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        load_here(how, shared);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    seen = *shared;
+    munmap(shared, sizeof *shared);
+    return seen;
+}
+
+static struct seen load_moved(const char *name)
+{
+    return load(&(struct how){.name = name});
+}
+
+/* Right in every way, whoever has applied the fixups. */
+static void check_right(const struct seen *seen)
+{
+    assert_string_equal(seen->error, "");
+    assert_true(seen->base != preferred);
+    assert_true(seen->shown_base == seen->base);
+    assert_true(seen->applied);
+    assert_int_equal(seen->wrong_pointers, 0);
+    assert_int_equal(seen->fixups, PAGES);
+    assert_int_equal(seen->pages_dirtied, PAGES);
+    assert_non_null(strstr(seen->because, "0x21000000-0x21000fff is taken by"));
+}
+
+static void check_source(const struct seen *seen, bool cached)
+{
+    check_right(seen);
+    assert_int_equal(seen->cached, cached);
+}
+
+/* ---- the entries ---- */
+
+/* Those of relocated forms, by the base in their names; `path` gets the last one's. */
+static uint32_t relocated_entries(char *path, size_t size)
+{
+    DIR *dir = opendir(tempdir_path("cache"));
+    uint32_t count = 0;
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        if (!strchr(entry->d_name, '-') || strncmp(entry->d_name, "new-", 4) == 0)
+            continue;
+        count++;
+        if (path)
+            snprintf(path, size, "%s/%s", tempdir_path("cache"), entry->d_name);
+    }
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+static void change_byte(const char *path, off_t at)
+{
+    uint8_t byte;
+    assert_int_equal(chmod(path, 0600), 0);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 1;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    assert_int_equal(fchmod(fd, 0400), 0);
+    close(fd);
+}
+
+static int setup(void **state)
+{
+    if (tempdir_create() != 0)
+        return -1;
+    setenv("PELDR_CACHE", tempdir_path("cache"), 1);
+    tempdir_mkdir("run");
+    chmod(tempdir_path("run"), 0700);
+    return setenv("XDG_RUNTIME_DIR", tempdir_path("run"), 1);
+}
+
+static int teardown(void **state)
+{
+    return tempdir_remove();
+}
+
+static int empty_cache(void **state)
+{
+    char path[PATH_MAX * 2];
+    DIR *dir = opendir(tempdir_path("cache"));
+    for (struct dirent *entry; dir && (entry = readdir(dir));) {
+        snprintf(path, sizeof path, "%s/%s", tempdir_path("cache"), entry->d_name);
+        if (*entry->d_name != '.')
+            unlink(path);
+    }
+    if (dir)
+        closedir(dir);
+    return 0;
+}
+
+/* ---- tests ---- */
+
+static void the_next_process_finds_it(void **state)
+{
+    struct seen first, second, third;
+    write_image("a.dll", image(PEBUILD_DATA));
+    first = load_moved("a.dll");
+    second = load_moved("a.dll");
+    third = load_moved("a.dll");
+    check_source(&first, false);
+    check_right(&second);
+    check_source(&third, true);
+    assert_true(second.base == first.base && third.base == first.base);
+    assert_int_equal(relocated_entries(NULL, 0), 1);
+    /* Also the one that has applied the fixups shares its pages. */
+    assert_int_equal(first.private_pages, 0);
+    assert_int_equal(second.private_pages, 0);
+    assert_int_equal(third.private_pages, 0);
+}
+
+static void who_need_not_move_has_none(void **state)
+{
+    write_image("first.dll", image(PEBUILD_DATA));
+    struct seen at_base = load(&(struct how){.name = "first.dll", .free = true});
+    assert_true(at_base.base == preferred);
+    assert_false(at_base.applied);
+    assert_false(at_base.cached);
+    assert_int_equal(at_base.private_pages, 0);
+    assert_string_equal(at_base.because, "");
+    assert_int_equal(relocated_entries(NULL, 0), 0);
+}
+
+/* Wherever it goes, the fixups are those for there. */
+static void other_bases_are_other_forms(void **state)
+{
+    write_image("a.dll", image(PEBUILD_DATA));
+    struct seen stable = load_moved("a.dll");
+    check_right(&stable);
+    struct how how = {.name = "a.dll", .base = 0x23450000};
+    struct seen asked = load(&how);
+    assert_true(asked.base == 0x23450000);
+    assert_int_equal(asked.wrong_pointers, 0);
+    assert_false(asked.cached);
+    assert_int_equal(asked.private_pages, PAGES + 1); /* the header shows the base */
+    assert_int_equal(relocated_entries(NULL, 0), 1);
+    /* Another copy of the file is another image. */
+    write_image("b.dll", image(PEBUILD_DATA));
+    struct seen copy = load_moved("b.dll");
+    check_source(&copy, false);
+    assert_true(copy.base != stable.base);
+}
+
+static void a_damaged_form_is_not_used(void **state)
+{
+    char path[PATH_MAX * 2];
+    write_image("a.dll", image(PEBUILD_DATA));
+    struct seen seen = load_moved("a.dll");
+    check_right(&seen);
+    for (off_t at = 0; at < DATA + PAGES * 0x1000; at += 0x1800) {
+        assert_int_equal(relocated_entries(path, sizeof path), 1);
+        change_byte(path, at);
+        seen = load_moved("a.dll");
+        check_source(&seen, false);
+        assert_int_equal(seen.private_pages, 0); /* a new one was made */
+    }
+    seen = load_moved("a.dll");
+    check_right(&seen);
+}
+
+/* Somebody has touched the entry, which is what it was: it is compared, and used. */
+static void a_touched_form_is_compared(void **state)
+{
+    char path[PATH_MAX * 2];
+    struct stat before, after;
+    write_image("a.dll", image(PEBUILD_DATA));
+    struct seen seen = load_moved("a.dll");
+    check_right(&seen);
+    assert_int_equal(relocated_entries(path, sizeof path), 1);
+    assert_int_equal(chmod(path, 0400), 0);
+    assert_int_equal(stat(path, &before), 0);
+    usleep(100000);
+    seen = load_moved("a.dll");
+    check_source(&seen, false);
+    assert_int_equal(seen.private_pages, 0);
+    assert_int_equal(stat(path, &after), 0);
+    assert_true(before.st_ino == after.st_ino);
+    seen = load_moved("a.dll");
+    check_source(&seen, true);
+}
+
+static void a_changed_file_has_its_own(void **state)
+{
+    write_image("a.dll", image(PEBUILD_DATA));
+    struct seen seen = load_moved("a.dll");
+    check_right(&seen);
+    change_byte(tempdir_path("a.dll"), 0x400 + 0x200); /* among the letters of the first page */
+    seen = load_moved("a.dll");
+    check_source(&seen, false);
+    seen = load_moved("a.dll");
+    check_right(&seen);
+}
+
+/* An image that is mapped for its owner alone uses what is there; its rules have been asked. */
+static void map_only(void **state)
+{
+    const struct how how = {.name = "a.dll", .flags = LDR_MAP_ONLY};
+    write_image("a.dll", image(PEBUILD_DATA));
+    struct seen first = load(&how), second = load(&how), third = load_moved("a.dll");
+    check_source(&first, false);
+    check_right(&second);
+    check_right(&third);
+    assert_int_equal(second.private_pages, 0);
+    assert_true(third.base == first.base);
+}
+
+/* A DLL that Windows would refuse is mapped for its owner, but nobody is to load what comes of it.
+ */
+static void refused_images_have_none(void **state)
+{
+    const struct how how = {.name = "bad.dll", .flags = LDR_MAP_ONLY};
+    struct pebuild *b = image(PEBUILD_DATA);
+    b->h.directory[IMAGE_DIRECTORY_ENTRY_IMPORT] = (struct pe_directory){DATA, 0};
+    write_image("bad.dll", b);
+    struct seen refused = load_moved("bad.dll"), mapped = load(&how);
+    assert_false(nt_ok(refused.status));
+    check_source(&mapped, false);
+    assert_int_equal(relocated_entries(NULL, 0), 0);
+    refused = load_moved("bad.dll");
+    assert_false(nt_ok(refused.status));
+}
+
+static void shared_sections_have_none(void **state)
+{
+    write_image("a.dll", image(PEBUILD_DATA | IMAGE_SCN_MEM_SHARED));
+    struct seen seen = load_moved("a.dll");
+    assert_string_equal(seen.error, "");
+    assert_int_equal(seen.wrong_pointers, 0);
+    assert_int_equal(relocated_entries(NULL, 0), 0);
+}
+
+/* XP lets a fixup change e_lfanew (behaviours, Relocations); what follows is each load's matter. */
+static void changed_headers_have_none(void **state)
+{
+    const struct how how = {.name = "a.dll", .windows = PE_WINDOWS_XP};
+    if (sizeof(void *) != 4) /* XP loads PE32 only */
+        skip();
+    write_image("a.dll", image(PEBUILD_DATA));
+    struct seen seen = load(&how);
+    check_source(&seen, false);
+    assert_int_equal(relocated_entries(NULL, 0), 1);
+    empty_cache(state);
+    write_image("a.dll", image_and(PEBUILD_DATA, 0x3c));
+    seen = load(&how);
+    assert_string_equal(seen.error, "");
+    assert_int_equal(seen.fixups, PAGES + 1);
+    assert_int_equal(relocated_entries(NULL, 0), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(the_next_process_finds_it, empty_cache),
+        cmocka_unit_test_setup(who_need_not_move_has_none, empty_cache),
+        cmocka_unit_test_setup(other_bases_are_other_forms, empty_cache),
+        cmocka_unit_test_setup(a_damaged_form_is_not_used, empty_cache),
+        cmocka_unit_test_setup(a_touched_form_is_compared, empty_cache),
+        cmocka_unit_test_setup(a_changed_file_has_its_own, empty_cache),
+        cmocka_unit_test_setup(map_only, empty_cache),
+        cmocka_unit_test_setup(refused_images_have_none, empty_cache),
+        cmocka_unit_test_setup(shared_sections_have_none, empty_cache),
+        cmocka_unit_test_setup(changed_headers_have_none, empty_cache),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
