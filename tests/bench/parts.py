@@ -50,7 +50,7 @@ class Run:
         return self.host(name, 'dlopen', library, options=options)
 
     def floor(self, name, image, *options):
-        return self.host(name, 'floor', image, self.places.twins, options=options)
+        return self.host(name, 'floor', image, self.places.scratch, options=options)
 
     def copy(self, name, image, *options):
         return self.host(name, 'copy', image, options=options)
@@ -272,7 +272,7 @@ def calls(run):
     commands = {'peldr': ([run.places.program('worker_peldr', run.word), 'open', str(image['pe'])],
                           run.places.environment(folder)),
                 'dlopen': ([worker, 'dlopen', str(image['elf'])], run.places.environment()),
-                'floor': ([worker, 'floor', str(image['pe']), str(run.places.twins)],
+                'floor': ([worker, 'floor', str(image['pe']), str(run.places.scratch)],
                           run.places.environment())}
     run.measure('64k, no fixups', [bench.Worker(name, *how) for name, how in commands.items()])
     done = run.groups[-1].workers

@@ -243,7 +243,7 @@ int main(int argc, char **argv)
     bool is_hold = false;
     const struct contender *contender = parse(argc, argv, &is_hold);
     if (!contender || options.argument_count < 1) {
-        fputs("usage: worker [options] CONTENDER FILE...\n", stderr);
+        fputs("usage: worker [options] CONTENDER FILE...; see worker.c\n", stderr);
         return 2;
     }
     take();

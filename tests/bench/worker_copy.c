@@ -2,7 +2,8 @@
  * What loading could be, without a loader:
  *   copy   each PE section read into fresh anonymous memory at its RVA, then protected, and with
  *          --fixups relocated first: how an image is mapped where nothing is kept (Wine does)
- *   floor  the mappings alone, of a page-aligned image that was made before: the physical bound
+ *   floor  the mappings alone, of a page-aligned image that was made before, in the folder that is
+ *          named after the image: the physical bound
  *   read   the file's bytes into fresh memory
  */
 #include <fcntl.h>
@@ -26,8 +27,7 @@ static unsigned section_count;
 static size_t image_size;
 static bool relocates;
 static char *base;
-static int aligned = -1; /* the page-aligned image, unnamed */
-static char aligned_path[64];
+static char aligned_path[4096]; /* of the page-aligned image */
 
 static void prepare(const struct options *options)
 {
@@ -134,14 +134,16 @@ const struct contender contender_copy = {.name = "copy",
 
 static void prepare_floor(const struct options *options)
 {
-    const char *folder = options->arguments[options->argument_count > 1 ? 1 : 0];
+    int fd;
+    if (options->argument_count != 2)
+        fail("floor wants an image and a folder");
     prepare(options);
-    aligned = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    snprintf(aligned_path, sizeof aligned_path, "%s/aligned-%d", options->arguments[1], getpid());
+    fd = open(aligned_path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
     load_copy();
-    if (aligned < 0 || write(aligned, base, image_size) != (ssize_t)image_size)
-        fail("no aligned image in %s", folder);
+    if (fd < 0 || write(fd, base, image_size) != (ssize_t)image_size || close(fd) != 0)
+        fail("%s cannot be written", aligned_path);
     unload();
-    snprintf(aligned_path, sizeof aligned_path, "/proc/self/fd/%d", aligned);
 }
 
 static void load_floor(void)
