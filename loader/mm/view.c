@@ -178,16 +178,30 @@ nt_status mm_view_patch_image_base(struct mm_view *view, struct pe_error *err)
     return STATUS_SUCCESS;
 }
 
+/* How many of `count` bytes are like the first: eight at a time, large images have many pages. */
+static uint64_t run_of_byte(const uint8_t *bytes, uint64_t count)
+{
+    uint64_t eight = bytes[0] * UINT64_C(0x0101010101010101), at = 0, word;
+
+    for (; at + sizeof(word) <= count; at += sizeof(word)) {
+        memcpy(&word, bytes + at, sizeof(word));
+        if (word != eight)
+            break;
+    }
+    while (at < count && bytes[at] == bytes[0])
+        at++;
+    return at;
+}
+
 /* Pages from `page` on that have the same host protection when the view is closed. */
 static uint64_t run_of_prot(const struct mm_view *view, uint64_t page, uint64_t end, int *prot)
 {
+    const uint8_t *attr = view->range.attr;
     uint64_t first = page;
-    uint8_t attr = view->range.attr[page];
 
-    *prot = mm_attr_prot(attr);
-    while (page < end &&
-           (view->range.attr[page] == attr || mm_attr_prot(view->range.attr[page]) == *prot))
-        page++;
+    *prot = mm_attr_prot(attr[page]);
+    while (page < end && mm_attr_prot(attr[page]) == *prot)
+        page += run_of_byte(attr + page, end - page);
     return page - first;
 }
 
