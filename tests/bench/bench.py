@@ -16,7 +16,7 @@ import time
 
 BURST = 2e-3         # seconds a turn
 BURST_RUNS_MAX = 20
-TURNS_MIN, TURNS_MAX = 5, 200
+TURNS_MIN, TURNS_MAX = 5, 400
 WINE = ('/usr/lib/wine/wine64', '/usr/bin/wine64')
 
 
@@ -86,7 +86,7 @@ class Worker:
         self.name, self.times, self.faults = name, [], []
         self.process = subprocess.Popen([str(c) for c in command], env=env, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        self.burst, self.cost = 1, 0.0
+        self.turns, self.spent, self.cost = 0, 0.0, float('inf')
 
     def line(self):
         line = self.process.stdout.readline()
@@ -96,35 +96,37 @@ class Worker:
         return line.split()
 
     def run(self, count):
+        """Runs it so often; the seconds that took by the clock on the wall, where all counts that is not
+        timed, like the start of a process."""
+        begin = time.perf_counter()
         self.process.stdin.write(f'{count}\n')
         self.process.stdin.flush()
         faults, *times = [int(n) for n in self.line()]
+        seconds = time.perf_counter() - begin
         self.faults.append(faults / count)
-        return times
-
-    def spend(self, count):
-        begin = time.perf_counter()
-        self.run(count)
-        return time.perf_counter() - begin
+        self.times += times
+        self.cost = min(self.cost, seconds / count)
+        return seconds
 
     def warm_up(self):
         if self.line() != ['ready']:
             raise BenchError(f'{self.name} is no worker')
-        # By the clock on the wall: what is not timed, like starting a process, takes its time too.
-        spent = [self.spend(runs) / runs for runs in (1, 1, 3)][-1]
-        self.burst = max(1, min(BURST_RUNS_MAX, int(BURST / spent)))
+        for _ in range(2):
+            self.run(1)
+        self.times.clear()
         self.faults.clear()
-        self.cost = spent * self.burst
-
-    def turns(self, seconds):
-        return max(TURNS_MIN, min(TURNS_MAX, int(seconds / self.cost)))
 
     def turn(self):
-        self.times += self.run(self.burst)
+        self.turns += 1
+        self.spent += self.run(max(1, min(BURST_RUNS_MAX, int(BURST / self.cost))))
 
     @property
     def best(self):
         return min(self.times) / 1e3
+
+    @property
+    def least_faults(self):
+        return min(self.faults)
 
     @property
     def median(self):
@@ -139,13 +141,20 @@ class Worker:
             self.process.wait()
 
 
+def next_of(workers, time_is_up):
+    """Somebody whose turn it is, by chance among those who have had the least time; None: all are done."""
+    waiting = [w for w in workers if w.turns < TURNS_MIN or (not time_is_up and w.turns < TURNS_MAX)]
+    waiting.sort(key=lambda worker: worker.spent)
+    return random.choice(waiting[:(len(waiting) + 1) // 2]) if waiting else None
+
+
 def measure(workers, seconds):
     """Runs the workers by turns for about `seconds`; returns {name: Worker} with the times, all ended."""
     try:
         for worker in workers:
             worker.warm_up()
-        turns = [worker for worker in workers for _ in range(worker.turns(seconds / len(workers)))]
-        for worker in random.sample(turns, len(turns)):
+        end = time.monotonic() + seconds
+        while (worker := next_of(workers, time.monotonic() > end)) is not None:
             worker.turn()
     finally:
         for worker in workers:

@@ -281,7 +281,7 @@ def calls(run):
         return
     for name, how in commands.items():
         few, many = (count_calls(*how, runs) for runs in (10, 110))
-        each, faults = (many - few) / 100, min(done[name].faults)
+        each, faults = (many - few) / 100, done[name].least_faults
         run.notes.append(f'{name}: {each:.2f} system calls and {faults:.2f} page faults a load + unload')
         if name == 'peldr':
             run.ask('system calls of a warm load + unload', each, MAX_CALLS)

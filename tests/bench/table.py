@@ -26,11 +26,11 @@ def cell(value, digits=1):
 def print_group(group):
     """One group of contenders: minima, medians, ratios to dlopen (or what stands for it), Wine, floor."""
     print(f'\n{group.title}')
-    print(f'  {"":48} {"min us":>10} {"median":>10} {"runs":>6} {"ratio":>8} {"of Wine":>8} {"of floor":>8}')
+    print(f'  {"":48} {"min us":>10} {"median":>10} {"runs":>6} {"faults":>7} {"ratio":>8} {"of Wine":>8} {"of floor":>8}')
     for name, worker in group.workers.items():
         ratios = [worker.best / group.workers[of].best if of in group.workers else None
                   for of in group.references(name)]
-        print(f'  {name:48} {cell(worker.best):>10} {cell(worker.median):>10} {len(worker.times):>6} ' +
+        print(f'  {name:48} {cell(worker.best):>10} {cell(worker.median):>10} {len(worker.times):>6} {cell(worker.least_faults):>7} ' +
               ' '.join(f'{cell(ratio, 2):>8}' for ratio in ratios))
 
 
