@@ -7,8 +7,7 @@
  */
 #include "pe/exports.h"
 
-#include <string.h>
-
+#include "pe/exports_internal.h"
 #include "pe/internal.h"
 
 #define DIRECTORY_SIZE 40u
@@ -77,11 +76,6 @@ static inline bool function_at(const struct pe_exports *e, uint32_t i, uint32_t 
     return pe_u32(e->functions, i * 4, rva) || pe_rva_u32(e->image, e->functions_rva + i * 4, rva);
 }
 
-static inline bool name_rva_at(const struct pe_exports *e, uint32_t i, uint32_t *rva)
-{
-    return pe_u32(e->names, i * 4, rva) || pe_rva_u32(e->image, e->names_rva + i * 4, rva);
-}
-
 static inline bool name_ordinal_at(const struct pe_exports *e, uint32_t i, uint16_t *index)
 {
     return pe_u16(e->name_ordinals, i * 2, index) ||
@@ -93,7 +87,7 @@ static inline bool name_ordinal_at(const struct pe_exports *e, uint32_t i, uint1
 static bool name_at(const struct pe_exports *e, uint32_t i, struct pe_str *out)
 {
     uint32_t rva;
-    return i < e->name_count && name_rva_at(e, i, &rva) &&
+    return i < e->name_count && pe_export_name_rva(e, i, &rva) &&
            pe_rva_str(e->image, rva, PE_MAX_NAME, out);
 }
 
@@ -114,8 +108,8 @@ bool pe_export_unnamed(const struct pe_exports *e, uint32_t index, struct pe_exp
     return true;
 }
 
-/* What the name-table entry `i`, which is `name`, refers to; false for a hole. */
-static bool named(const struct pe_exports *e, uint32_t i, struct pe_str name, struct pe_export *out)
+bool pe_export_named(const struct pe_exports *e, uint32_t i, struct pe_str name,
+                     struct pe_export *out)
 {
     uint16_t index;
     if (!name_ordinal_at(e, i, &index) || !pe_export_unnamed(e, index, out))
@@ -128,7 +122,7 @@ static bool named(const struct pe_exports *e, uint32_t i, struct pe_str name, st
 bool pe_export_by_name_index(const struct pe_exports *exports, uint32_t i, struct pe_export *out)
 {
     struct pe_str name;
-    return name_at(exports, i, &name) && named(exports, i, name, out);
+    return name_at(exports, i, &name) && pe_export_named(exports, i, name, out);
 }
 
 /* The first name-table entry that refers to `index` and can be read; name_count when there is none.
@@ -161,68 +155,4 @@ bool pe_export_by_ordinal(const struct pe_exports *exports, uint32_t ordinal, st
 {
     /* The base may be "negative": the difference wraps as it does on Windows. */
     return pe_export_unnamed(exports, ordinal - exports->ordinal_base, out);
-}
-
-/* Unsigned bytes, shorter first: the order of the name table. */
-static int compare(struct pe_str a, struct pe_str b)
-{
-    uint32_t n = a.len < b.len ? a.len : b.len;
-    int order = n ? memcmp(a.ptr, b.ptr, n) : 0;
-    return order ? order : (a.len > b.len) - (a.len < b.len);
-}
-
-/* How `name` compares with the string at `rva`, wherever that lies; false when it cannot be read.
- */
-static bool order_of(const struct pe_exports *e, uint32_t rva, struct pe_str name, int *order)
-{
-    struct pe_span bytes;
-    struct pe_str at;
-    if (pe_rva_span(e->image, rva, name.len + 1, &bytes) && bytes.size == name.len + 1) {
-        const char *ptr = (const char *)bytes.data;
-        at = (struct pe_str){ptr, (uint32_t)strnlen(ptr, bytes.size)};
-    } else if (!pe_rva_str(e->image, rva, PE_MAX_NAME, &at)) {
-        return false;
-    }
-    *order = compare(name, at);
-    return true;
-}
-
-/*
- * How `name` compares with the name at `i` < name_count; false when that cannot be read. Looks at
- * no more bytes than decide, so that the cost of a search is that of the name that is wanted. No
- * byte of it is 0, so a shorter name at `i` differs where it ends.
- */
-static inline bool order_at(const struct pe_exports *e, uint32_t i, struct pe_str name, int *order)
-{
-    uint32_t rva;
-    struct pe_span at;
-    if (!name_rva_at(e, i, &rva))
-        return false;
-    if (!pe_sub(e->texts, (uint32_t)(rva - e->dir.rva), name.len + 1ull, &at))
-        return order_of(e, rva, name, order);
-    int difference = memcmp(name.ptr, at.data, name.len);
-    *order = difference ? difference : -(at.data[name.len] != 0);
-    return true;
-}
-
-bool pe_export_by_name(const struct pe_exports *exports, struct pe_str name, uint32_t hint,
-                       struct pe_export *out)
-{
-    int order;
-    if (hint < exports->name_count && order_at(exports, hint, name, &order) && order == 0 &&
-        named(exports, hint, name, out))
-        return true;
-    uint32_t low = 0, high = exports->name_count;
-    while (low < high) {
-        uint32_t mid = low + (high - low) / 2;
-        if (!order_at(exports, mid, name, &order))
-            return false;
-        if (order == 0)
-            return named(exports, mid, name, out);
-        if (order < 0)
-            high = mid;
-        else
-            low = mid + 1;
-    }
-    return false;
 }

@@ -51,6 +51,17 @@ bool pe_export_by_name_index(const struct pe_exports *exports, uint32_t i, struc
  * name in `out` is the caller's. */
 bool pe_export_by_name(const struct pe_exports *exports, struct pe_str name, uint32_t hint,
                        struct pe_export *out);
+/*
+ * The same for who looks up many names one after the other, while the image stays as it is: when
+ * many hints are wrong it pays to find out whether the names rise, and then to go on from the last
+ * one. Most linkers ask in the order of the names.
+ */
+struct pe_name_walk { /* start from {0} */
+    uint32_t misses, next, strays;
+    enum { PE_NAMES_UNKNOWN, PE_NAMES_RISE, PE_NAMES_UNORDERED } order;
+};
+bool pe_export_by_name_in_walk(const struct pe_exports *exports, struct pe_name_walk *walk,
+                               struct pe_str name, uint32_t hint, struct pe_export *out);
 /* Splits "Mod.Name" / "Mod.#12" at the last dot. False when malformed. `ordinal` is valid if
  * !name->ptr. */
 bool pe_forwarder_split(struct pe_str forwarder, struct pe_str *module, struct pe_str *name,

@@ -57,6 +57,7 @@ struct ldr_exporter {
     uint64_t base, mask; /* an address is (base + RVA) & mask */
     bool has_exports;
     struct pe_exports exports;
+    struct pe_name_walk *walk; /* of who looks up many names; NULL = one or two */
 };
 void ldr_exporter_open(struct ldr_module *module, struct ldr_exporter *out);
 /*

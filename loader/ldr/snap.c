@@ -127,9 +127,11 @@ nt_status ldr_snap_table(struct ldr_snapping *snap, struct ldr_module *exporter,
     struct pe_import_iter it;
     struct pe_import import;
     struct ldr_exporter from;
+    struct pe_name_walk walk = {0};
     int more;
     pe_imports(mm_view_image(snap->module->view), descriptor, &it);
     ldr_exporter_open(exporter, &from);
+    from.walk = exporter == snap->module ? NULL : &walk;
     while ((more = pe_import_next(&it, &import)) > 0) {
         if (!ldr_snap_spend(snap, import.name.len)) {
             return ldr_snap_never_ends(snap, err);

@@ -52,6 +52,7 @@ void ldr_exporter_open(struct ldr_module *module, struct ldr_exporter *out)
     out->base = mm_view_base(module->view);
     out->mask = image->h.pe32_plus ? UINT64_MAX : UINT32_MAX;
     out->has_exports = pe_exports_open(image, &out->exports);
+    out->walk = NULL;
 }
 
 static bool look_up(const struct ldr_exporter *exporter, const struct ldr_want *want,
@@ -63,8 +64,12 @@ static bool look_up(const struct ldr_exporter *exporter, const struct ldr_want *
         return false;
     }
     /* An ordinal's name is of no interest here and would have to be searched for. */
-    return name.ptr ? pe_export_by_name(exports, name, want->hint, out)
-                    : pe_export_unnamed(exports, want->ordinal - exports->ordinal_base, out);
+    if (!name.ptr) {
+        return pe_export_unnamed(exports, want->ordinal - exports->ordinal_base, out);
+    }
+    return exporter->walk
+               ? pe_export_by_name_in_walk(exports, exporter->walk, name, want->hint, out)
+               : pe_export_by_name(exports, name, want->hint, out);
 }
 
 /* False when the load has nothing left for it. */
