@@ -56,7 +56,7 @@ static nt_status reserve_elsewhere(const struct mm_section *section,
 }
 
 /* Each of them is another place; a process seldom has more than one of the first taken. */
-#define STABLE_ATTEMPTS 4u
+#define STABLE_ATTEMPTS 8u
 
 static bool comes_sealed(const struct mm_section *section, const struct mm_map_options *options)
 {

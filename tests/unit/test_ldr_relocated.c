@@ -31,7 +31,7 @@ enum {
     FLAGS = PEBUILD_DLL | (sizeof(void *) == 8 ? PEBUILD_PE32_PLUS : 0),
     TYPE = sizeof(void *) == 8 ? 10 : 3,
 };
-static const uint64_t preferred = 0x21000000;
+static const uint64_t preferred = 0x51000000;
 
 /* ---- images ---- */
 
@@ -144,21 +144,32 @@ static struct seen *shared_memory(void)
     return seen;
 }
 
-static struct seen load(const struct how *how)
+static pid_t start(const struct how *how, struct seen *shared)
 {
-    struct seen *shared = shared_memory(), seen;
-    int status;
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
         load_here(how, shared);
         _exit(0);
     }
+    return child;
+}
+
+static struct seen end(pid_t child, struct seen *shared)
+{
+    struct seen seen;
+    int status;
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     seen = *shared;
     munmap(shared, sizeof *shared);
     return seen;
+}
+
+static struct seen load(const struct how *how)
+{
+    struct seen *shared = shared_memory();
+    return end(start(how, shared), shared);
 }
 
 static struct seen load_moved(const char *name)
@@ -176,7 +187,7 @@ static void check_right(const struct seen *seen)
     assert_int_equal(seen->wrong_pointers, 0);
     assert_int_equal(seen->fixups, PAGES);
     assert_int_equal(seen->pages_dirtied, PAGES);
-    assert_non_null(strstr(seen->because, "0x21000000-0x21000fff is taken by"));
+    assert_non_null(strstr(seen->because, "0x51000000-0x51000fff is taken by"));
 }
 
 static void check_source(const struct seen *seen, bool cached)
@@ -265,6 +276,25 @@ static void the_next_process_finds_it(void **state)
     assert_int_equal(third.private_pages, 0);
 }
 
+/* All at once, with nothing there: one of them makes it, and each has its pages. */
+static void of_many_at_once_one_makes_it(void **state)
+{
+    enum { MANY = 6 };
+    const struct how how = {.name = "a.dll"};
+    struct seen *shared[MANY], seen[MANY];
+    pid_t children[MANY];
+    write_image("a.dll", image(PEBUILD_DATA));
+    for (int i = 0; i < MANY; i++)
+        children[i] = start(&how, shared[i] = shared_memory());
+    for (int i = 0; i < MANY; i++) {
+        seen[i] = end(children[i], shared[i]);
+        check_right(&seen[i]);
+        assert_true(seen[i].base == seen[0].base);
+        assert_int_equal(seen[i].private_pages, 0);
+    }
+    assert_int_equal(relocated_entries(NULL, 0), 1);
+}
+
 static void who_need_not_move_has_none(void **state)
 {
     write_image("first.dll", image(PEBUILD_DATA));
@@ -283,9 +313,9 @@ static void other_bases_are_other_forms(void **state)
     write_image("a.dll", image(PEBUILD_DATA));
     struct seen stable = load_moved("a.dll");
     check_right(&stable);
-    struct how how = {.name = "a.dll", .base = 0x23450000};
+    struct how how = {.name = "a.dll", .base = 0x54320000};
     struct seen asked = load(&how);
-    assert_true(asked.base == 0x23450000);
+    assert_true(asked.base == 0x54320000);
     assert_int_equal(asked.wrong_pointers, 0);
     assert_false(asked.cached);
     assert_int_equal(asked.private_pages, PAGES + 1); /* the header shows the base */
@@ -407,6 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(the_next_process_finds_it, empty_cache),
+        cmocka_unit_test_setup(of_many_at_once_one_makes_it, empty_cache),
         cmocka_unit_test_setup(who_need_not_move_has_none, empty_cache),
         cmocka_unit_test_setup(other_bases_are_other_forms, empty_cache),
         cmocka_unit_test_setup(a_damaged_form_is_not_used, empty_cache),
