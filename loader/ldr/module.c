@@ -3,8 +3,8 @@
  */
 #include "loader/ldr/module.h"
 
+#include <limits.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -57,16 +57,26 @@ bool ldr_lock_for_exit(void)
 /* The path that images see: System32 for builtins, the Z: view of a file, else the bare name. */
 static uint16_t *windows_path_of(const char *name, const char *path, bool builtin)
 {
-    char text[4096];
-    snprintf(text, sizeof text, "%s%s", builtin ? "C:\\Windows\\System32\\" : "", name);
-    bool file = *path != '\0';
-    size_t length =
-        file ? ldr_path_to_windows(path, NULL, 0) : ldr_utf8_to_utf16(text, strlen(text), NULL, 0);
-    uint16_t *out = calloc(length + 1, sizeof *out);
-    if (out && file) {
-        ldr_path_to_windows(path, out, length + 1);
-    } else if (out) {
-        ldr_utf8_to_utf16(text, strlen(text), out, length + 1);
+    static const uint16_t system32[] = u"C:\\Windows\\System32\\";
+    uint16_t text[2 + PATH_MAX];
+    const size_t room = sizeof text / sizeof *text;
+    size_t length = 0;
+    if (*path) {
+        length = ldr_path_to_windows(path, text, room);
+    } else {
+        if (builtin) {
+            length = sizeof system32 / sizeof *system32 - 1;
+            memcpy(text, system32, sizeof system32);
+        }
+        length += ldr_utf8_to_utf16(name, strlen(name), text + length, room - length);
+    }
+    if (length >= room) {
+        length = room - 1; /* a name longer than any path is cut, as it is converted */
+    }
+    text[length] = 0;
+    uint16_t *out = malloc((length + 1) * sizeof *out);
+    if (out) {
+        memcpy(out, text, (length + 1) * sizeof *out);
     }
     return out;
 }

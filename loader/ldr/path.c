@@ -100,7 +100,10 @@ size_t ldr_path_to_windows(const char *host, uint16_t *out, size_t size)
     for (char *c = path.text; *c != '\0'; c++)
         if (*c == '/')
             *c = '\\';
-    size_t length = strlen(text), needed = ldr_utf8_to_utf16(text, length, NULL, 0);
+    size_t length = strlen(text);
+    if (length < size) /* no character takes more units than bytes */
+        return ldr_utf8_to_utf16(text, length, out, size);
+    size_t needed = ldr_utf8_to_utf16(text, length, NULL, 0);
     if (needed < size)
         ldr_utf8_to_utf16(text, length, out, size);
     return needed;

@@ -24,10 +24,20 @@ static nt_status bring_in(struct ldr_load *load, const char *name, struct pe_err
     return nt_ok(status) ? ldr_load_stage(load, module, err) : status;
 }
 
+/* The last one to be initialised is: so are the others, and they stay. */
+static bool are_ready(void)
+{
+    const struct ldr_module *last = ldr_find_base_name(init_order[COUNT - 1]);
+    return last && last->builtin && last->state == LDR_STATE_READY;
+}
+
 nt_status ldr_system_modules(struct pe_error *err)
 {
     struct ldr_load load = {0};
     nt_status status = STATUS_SUCCESS;
+    if (are_ready()) {
+        return status;
+    }
     for (size_t i = 0; i < COUNT && nt_ok(status); i++) {
         status = bring_in(&load, load_order[i], err);
     }

@@ -93,7 +93,11 @@ static size_t encode_utf16(uint32_t character, uint16_t out[2])
 size_t ldr_utf8_to_utf16(const char *in, size_t in_len, uint16_t *out, size_t size)
 {
     size_t needed = 0, written = 0;
-    for (size_t i = 0; i < in_len;) {
+    size_t i = 0;
+    for (; i < in_len && (uint8_t)in[i] < 0x80 && i + 1 < size; i++)
+        out[i] = (uint8_t)in[i];
+    needed = written = i;
+    while (i < in_len) {
         uint32_t character;
         uint16_t units[2];
         i += decode_utf8((const uint8_t *)in + i, in_len - i, &character);
