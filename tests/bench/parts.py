@@ -39,7 +39,7 @@ class Run:
         if moved:
             command += ['--take', '{},{}'.format(*pepatch.preferred_range(image))]
         if forget:
-            command += ['--forget', folder]
+            command += ['--forget']
         return bench.Worker(name, [*command, 'open', image], self.places.environment(folder))
 
     def host(self, name, contender, *arguments, options=()):

@@ -10,7 +10,6 @@
  * page faults of all and the nanoseconds of each. --hold loads, touches every page and writes the
  * image's addresses (base and size, hexadecimal). Anything that goes wrong ends it with status 1.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
@@ -40,24 +39,6 @@ void fail(const char *format, ...)
     exit(1);
 }
 
-/* The files of a folder and of the folders in it go: nothing is known of any image any more. */
-static void forget(const char *folder)
-{
-    DIR *dir = opendir(folder);
-    struct dirent *entry;
-    if (!dir)
-        return; /* nothing has been kept yet */
-    while ((entry = readdir(dir)) != NULL) {
-        char path[4096];
-        if (entry->d_name[0] == '.')
-            continue;
-        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-        if (unlink(path) != 0)
-            forget(path);
-    }
-    closedir(dir);
-}
-
 static unsigned touch(const struct contender *contender)
 {
     unsigned sum = 0;
@@ -78,8 +59,6 @@ static uint64_t timed(const struct contender *contender)
 {
     uint64_t begin, end;
     static volatile unsigned sink;
-    if (options.forget)
-        forget(options.forget);
     if (contender->before)
         contender->before();
     begin = now();
@@ -183,7 +162,7 @@ static void hold(const struct contender *contender)
 static const struct contender *parse(int argc, char **argv, bool *is_hold)
 {
     static const struct option longs[] = {{"keep", required_argument, NULL, 'k'},
-                                          {"forget", required_argument, NULL, 'd'},
+                                          {"forget", no_argument, NULL, 'd'},
                                           {"symbol", required_argument, NULL, 's'},
                                           {"value", required_argument, NULL, 'v'},
                                           {"take", required_argument, NULL, 't'},
@@ -200,7 +179,7 @@ static const struct contender *parse(int argc, char **argv, bool *is_hold)
             options.keep = optarg;
             break;
         case 'd':
-            options.forget = optarg;
+            options.forget = true;
             break;
         case 's':
             options.symbol = optarg;

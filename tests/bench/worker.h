@@ -11,10 +11,10 @@
 
 struct options {
     const char *keep;           /* loaded all the time: what the image imports from */
-    const char *forget;         /* folder whose files are removed before every run */
     const char *symbol;         /* () -> int, called once after the first load ... */
     int value;                  /* ... and must return this */
     uint64_t taken, taken_size; /* the preferred base, which is somebody else's; 0 = free */
+    bool forget;                /* what the cache has of it is removed before every run */
     bool wander;                /* another base at every load */
     bool fixups;                /* of a copy: it is relocated */
     bool touch;                 /* every page is read between load and unload */

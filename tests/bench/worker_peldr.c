@@ -6,7 +6,7 @@
 static const char *path;
 static peldr_module *module;
 static uint64_t wander_at;
-static bool wanders;
+static bool wanders, forgets;
 
 /* Where --wander loads: so far from each other that no two images of the largest size touch. */
 enum { WANDER_STEP = 0x10000000 };
@@ -52,10 +52,15 @@ static void prepare(const struct options *options)
     if (options->taken && !options->fresh)
         check_moved();
     wanders = options->wander;
+    forgets = options->forget;
 }
 
 static void before(void)
 {
+    struct peldr_cache_removed removed;
+    /* What --keep names is in use, and stays. */
+    if (forgets && (peldr_cache_clear(&removed) != 0 || removed.kept_in_use > 1))
+        fail("the cache is not empty: %s", peldr_error());
     if (wanders)
         wander_at = wander_at < WANDER_FIRST || wander_at + WANDER_STEP >= WANDER_LAST
                         ? WANDER_FIRST
