@@ -186,6 +186,45 @@ struct peldr_exception {
 PELDR_API int peldr_call_guarded(void (*body)(void *user), void *user,
                                  struct peldr_exception *exception);
 
+/* ---- snapshots ---------------------------------------------------------------------------------
+ *
+ * For programs that call the same image again and again and want each call to find what the first
+ * one found: fuzzers, tests. Going back costs what was written since, not what there is.
+ */
+
+/*
+ * Keeps the present state of all loaded images, in place of the state that was kept before.
+ *
+ * Put back by peldr_reset(): the pages of images and of their allocations (VirtualAlloc, heaps,
+ * malloc, static TLS, FLS) with content and protections; views and allocations that came since are
+ * gone, allocations that went are there again. Modules that came since are unloaded without a call
+ * of their entry points, whoever has opened them, and reference counts are restored; builtin
+ * modules that came since stay. Handles, C streams and descriptors that were opened since are
+ * closed; handles that were closed since are open again. The calling thread's TEB (last error, TLS
+ * slots) and its C runtime state (errno, rand); handlers that images have installed.
+ *
+ * Not put back: SHARED PE sections, mapped files and shared memory; what is in files, and positions
+ * in them; the state of kernel objects; C streams that were closed since; environment, current
+ * directory, locale; stacks; variables of the host.
+ *
+ * One thread takes the snapshot and goes back. In between no other thread may be inside an image.
+ * 0, or -1 and no snapshot: STATUS_NOT_SUPPORTED when a thread of an image is running, or when the
+ * kernel does not tell which pages are private (/proc/self/pagemap); STATUS_NO_MEMORY.
+ */
+PELDR_API int peldr_snapshot(void);
+/*
+ * Goes back to the snapshot, as often as wanted; also after peldr_call_guarded() ended a call. Not
+ * to be called by code that an image has called.
+ *
+ * 0, or -1 with everything as it was: STATUS_INVALID_PARAMETER when there is no snapshot,
+ * STATUS_NOT_SUPPORTED when another thread took it or threads came or went since,
+ * STATUS_DLL_NOT_FOUND or STATUS_NOT_MAPPED_VIEW when a module or a view is gone that was there.
+ * Any other failure (out of memory) leaves the images unusable but for another attempt.
+ */
+PELDR_API int peldr_reset(void);
+/* Forgets the snapshot and leaves everything as it is now. */
+PELDR_API void peldr_snapshot_drop(void);
+
 /* ---- modules of the host
  * ------------------------------------------------------------------------- */
 

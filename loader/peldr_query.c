@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "loader/ldr/ldr.h"
+#include "loader/mm/snapshot.h"
 #include "loader/peldr_api.h"
 
 /* ---- modules ---- */
@@ -194,7 +195,11 @@ int peldr_reserve(uint64_t address, uint64_t size)
                                     "reservations begin at multiples of 0x10000, not at 0x%llx",
                                     (unsigned long long)address));
     }
-    return peldr_result(mm_alloc(&base, &size, MEM_RESERVE, PAGE_NOACCESS, err));
+    nt_status status = mm_alloc(&base, &size, MEM_RESERVE, PAGE_NOACCESS, err);
+    if (nt_ok(status)) {
+        mm_exempt(base);
+    }
+    return peldr_result(status);
 }
 
 int peldr_release(uint64_t address)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "loader/ke/ke.h"
+#include "loader/mm/snapshot.h"
 #include "loader/peldr_api.h"
 #include "loader/win32/section.h"
 #include "loader/win32/strings.h"
@@ -178,6 +179,9 @@ void *peldr_section_map(peldr_section *section, uint32_t access, uint64_t offset
         status = prepare_faults(object, &err);
         if (nt_ok(status)) {
             status = ob_section_map(object, granted, &how, &at, &mapped, err);
+            if (nt_ok(status)) {
+                mm_exempt(at);
+            }
         }
         ob_object_unref(object);
     }

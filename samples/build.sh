@@ -121,11 +121,11 @@ importlib kernel32.dll LoadLibraryA@4 GetModuleHandleA@4 GetProcAddress@8 GetStd
     WaitForSingleObject@8 GetExitCodeThread@8 CloseHandle@4 EnumResourceNamesW@16 \
     InitOnceExecuteOnce@16 FlsAlloc@4 FlsSetValue@8 FlsGetValue@4 FlsFree@4 GetCurrentThreadId@0 \
     ExitThread@4 Sleep@4 DisableThreadLibraryCalls@4 TlsAlloc@0 TlsSetValue@8 TlsGetValue@4 \
-    UnhandledExceptionFilter@4
+    UnhandledExceptionFilter@4 GetProcessHeap@0 HeapAlloc@12 HeapFree@12
 if [ "$word" = 64 ]; then
-    importlib msvcrt.dll __C_specific_handler qsort _setjmp longjmp _resetstkoflw
+    importlib msvcrt.dll __C_specific_handler qsort _setjmp longjmp _resetstkoflw realloc
 else
-    importlib msvcrt.dll _except_handler3 qsort _setjmp3 longjmp _resetstkoflw
+    importlib msvcrt.dll _except_handler3 qsort _setjmp3 longjmp _resetstkoflw realloc
 fi
 importlib api-ms-win-crt-string-l1-1-0.dll strlen strrchr
 importlib vcruntime140.dll _CxxThrowException@8 __CxxFrameHandler3 __std_terminate \
@@ -186,6 +186,7 @@ exe fault fault/fault.c '-msse2' '/nxcompat' '-Wl,--nxcompat'
 
 dll refuse refuse/refuse.c '' '' ''
 dll crash crash/crash.c '' "$kernel32" ''
+dll notes fuzzing/notes.c '' "$kernel32 $msvcrt" ''
 
 importlib absent.dll absent_function@0
 exe needy process/needy.c '' "$(lib absent)" "$(lib absent)"

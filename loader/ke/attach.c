@@ -16,6 +16,7 @@
 #include "loader/ke/process.h"
 #include "loader/ke/slots.h"
 #include "loader/ke/suspend.h"
+#include "loader/mm/snapshot.h"
 
 __thread struct ke_thread *ke_current __attribute__((tls_model("initial-exec")));
 
@@ -84,6 +85,7 @@ nt_status ke_thread_record_create(struct ke_thread **out, struct pe_error *err)
         free(thread);
         return status;
     }
+    mm_exempt(base);
     thread->teb = (struct ke_teb *)(uintptr_t)base;
     thread->object->teb = thread->teb;
     ke_thread_times_begin(thread->object);
@@ -95,8 +97,7 @@ nt_status ke_thread_record_create(struct ke_thread **out, struct pe_error *err)
 void ke_thread_record_free(struct ke_thread *thread)
 {
     list_remove(thread);
-    free(thread->teb->TlsExpansionSlots);
-    ke_fls_release(thread->teb);
+    ke_slots_release(thread->teb);
     mm_free((uintptr_t)thread->teb, 0, MEM_RELEASE, NULL);
     ob_object_unref(&thread->object->header);
     free(thread);

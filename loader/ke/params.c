@@ -14,6 +14,7 @@
 #include "loader/ke/process.h"
 #include "loader/ke/teb.h"
 #include "loader/ldr/path.h"
+#include "loader/mm/snapshot.h"
 #include "loader/mm/view.h"
 
 #define STRING_MAX 0x7FFEu /* characters: UNICODE_STRING counts bytes in 16 bits */
@@ -207,6 +208,7 @@ nt_status ke_parameters_build(const struct ke_parameters *source,
         status = mm_alloc(&base, &size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, err);
     if (!nt_ok(status))
         return status;
+    mm_exempt(base);
     struct ke_process_parameters *p = (struct ke_process_parameters *)(uintptr_t)base;
     block.next = (uint16_t *)(p + 1);
     p->Flags = 1;

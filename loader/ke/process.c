@@ -21,6 +21,7 @@
 #include "loader/ke/suspend.h"
 #include "loader/ke/thread.h"
 #include "loader/ldr/builtin.h"
+#include "loader/mm/snapshot.h"
 #include "loader/ob/backing.h"
 #include "loader/ob/object.h"
 #include "loader/ob/process.h"
@@ -134,6 +135,7 @@ static nt_status process_init(struct pe_error *err)
     nt_status status = mm_alloc(&base, &size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, err);
     if (!nt_ok(status))
         return status;
+    mm_exempt(base);
     struct ke_peb *fresh = (struct ke_peb *)(uintptr_t)base;
     fill_peb(fresh);
     status = host_parameters(&fresh->ProcessParameters, err);

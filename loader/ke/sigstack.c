@@ -3,7 +3,7 @@
  * no room left, or that its stack pointer is no stack at all. sigaltstack(2).
  */
 #include "loader/ke/thread.h"
-#include "loader/mm/view.h"
+#include "loader/mm/snapshot.h"
 
 /* The kernel's frame with all of AVX-512, the walk over native frames, a last line. */
 #define SIZE_WANTED 65536u
@@ -15,6 +15,7 @@ static uint64_t allocate(void)
     uint64_t base = 0, size = SIZE_WANTED, at;
     if (!nt_ok(mm_alloc(&base, &size, MEM_RESERVE, PAGE_READWRITE, NULL)))
         return 0;
+    mm_exempt(base);
     at = base + PE_PAGE_SIZE;
     size = SIZE_WANTED - PE_PAGE_SIZE;
     if (nt_ok(mm_alloc(&at, &size, MEM_COMMIT, PAGE_READWRITE, NULL)))

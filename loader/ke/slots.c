@@ -9,6 +9,8 @@
 #include <stdlib.h>
 
 #include "loader/ke/thread.h"
+#include "loader/mm/heap.h"
+#include "loader/state.h"
 
 struct fls_values {
     uint32_t count;
@@ -17,8 +19,8 @@ struct fls_values {
 
 static pthread_mutex_t slot_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct ke_bitmap tls_bitmap, tls_expansion_bitmap;
-static uint32_t fls_map[(KE_FLS_MAX + 31) / 32] = {1};
-static ke_fls_callback fls_callbacks[KE_FLS_MAX];
+static uint32_t fls_map[(KE_FLS_MAX + 31) / 32] IMAGE_STATE = {1};
+static ke_fls_callback *fls_callbacks IMAGE_STATE; /* KE_FLS_MAX of them, once there is one */
 
 void ke_slots_init(struct ke_peb *peb)
 {
@@ -110,7 +112,7 @@ bool ke_tls_set(struct ke_teb *teb, uint32_t index, void *value)
     if (!teb->TlsExpansionSlots) {
         if (!value)
             return true;
-        void **slots = calloc(KE_TLS_EXPANSION_SLOTS, sizeof(*slots));
+        void **slots = mm_heap_zalloc(mm_heap_process(), KE_TLS_EXPANSION_SLOTS * sizeof(*slots));
         if (!slots)
             return false;
         ke_threads_lock();
@@ -123,8 +125,12 @@ bool ke_tls_set(struct ke_teb *teb, uint32_t index, void *value)
 
 uint32_t ke_fls_alloc(ke_fls_callback callback)
 {
+    uint32_t index = KE_NO_SLOT;
     pthread_mutex_lock(&slot_mutex);
-    uint32_t index = take_clear_bit(fls_map, KE_FLS_MAX);
+    if (!fls_callbacks)
+        fls_callbacks = mm_heap_zalloc(mm_heap_process(), KE_FLS_MAX * sizeof(*fls_callbacks));
+    if (fls_callbacks)
+        index = take_clear_bit(fls_map, KE_FLS_MAX);
     if (index != KE_NO_SLOT)
         fls_callbacks[index] = callback;
     pthread_mutex_unlock(&slot_mutex);
@@ -152,7 +158,9 @@ static bool grow(struct ke_teb *teb, uint32_t index)
     if (index < before)
         return true;
     ke_threads_lock();
-    struct fls_values *values = realloc(old, sizeof(*values) + count * sizeof(values->value[0]));
+    size_t size = sizeof(*old) + count * sizeof(old->value[0]);
+    struct mm_heap *heap = mm_heap_process();
+    struct fls_values *values = old ? mm_heap_resize(heap, old, size) : mm_heap_alloc(heap, size);
     if (values) {
         for (uint32_t i = before; i < count; i++)
             values->value[i] = NULL;
@@ -212,8 +220,12 @@ void ke_fls_run_callbacks(struct ke_teb *teb)
     }
 }
 
-void ke_fls_release(struct ke_teb *teb)
+void ke_slots_release(struct ke_teb *teb)
 {
-    free(teb->FlsData);
+    if (teb->FlsData)
+        mm_heap_free(mm_heap_process(), teb->FlsData);
     teb->FlsData = NULL;
+    if (teb->TlsExpansionSlots)
+        mm_heap_free(mm_heap_process(), teb->TlsExpansionSlots);
+    teb->TlsExpansionSlots = NULL;
 }

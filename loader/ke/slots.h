@@ -38,6 +38,6 @@ void *ke_fls_get(const struct ke_teb *teb, uint32_t index);
 bool ke_fls_set(struct ke_teb *teb, uint32_t index, void *value); /* false: no memory */
 /* The end of a thread: callbacks for its values, then (after the modules' detach) the memory. */
 void ke_fls_run_callbacks(struct ke_teb *teb);
-void ke_fls_release(struct ke_teb *teb);
+void ke_slots_release(struct ke_teb *teb);
 
 #endif

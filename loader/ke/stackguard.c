@@ -7,6 +7,7 @@
 #include <sys/resource.h>
 
 #include "loader/ke/thread.h"
+#include "loader/mm/snapshot.h"
 #include "loader/mm/view.h"
 #include "loader/stack.h"
 
@@ -39,6 +40,7 @@ nt_status ke_stack_create(uint64_t reserve, struct ke_stack *out, struct pe_erro
     nt_status status = mm_alloc(&base, &size, MEM_RESERVE, PAGE_READWRITE, err);
     if (!nt_ok(status))
         return status;
+    mm_exempt(base);
     at = base + PE_PAGE_SIZE;
     rest = size - PE_PAGE_SIZE;
     status = mm_alloc(&at, &rest, MEM_COMMIT, PAGE_READWRITE, err);

@@ -3,10 +3,11 @@
  */
 #include "loader/ke/exception.h"
 #include "loader/ke/ke.h"
+#include "loader/state.h"
 
 typedef int32_t(WINAPI *exception_handler)(struct ke_exception_pointers *pointers);
 
-static exception_handler unhandled_filter;
+static exception_handler unhandled_filter IMAGE_STATE;
 
 void *ke_set_unhandled_filter(void *filter)
 {

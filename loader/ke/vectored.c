@@ -10,6 +10,8 @@
 
 #include "loader/ke/exception.h"
 #include "loader/ke/ke.h"
+#include "loader/mm/heap.h"
+#include "loader/state.h"
 
 typedef int32_t(WINAPI *exception_handler)(struct ke_exception_pointers *pointers);
 
@@ -21,11 +23,11 @@ struct vectored {
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct vectored *handlers;
+static struct vectored *handlers IMAGE_STATE; /* in the heap of images */
 
 void *ke_add_vectored(int first, void *handler, bool is_continue)
 {
-    struct vectored *node = calloc(1, sizeof(*node));
+    struct vectored *node = mm_heap_zalloc(mm_heap_process(), sizeof(*node));
     if (!node)
         return NULL;
     node->handler = (exception_handler)handler;
@@ -47,7 +49,7 @@ static void free_removed(void)
         struct vectored *node = *link;
         if (node->removed && node->calls == 0) {
             *link = node->next;
-            free(node);
+            mm_heap_free(mm_heap_process(), node);
         } else {
             link = &node->next;
         }

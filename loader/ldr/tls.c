@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "loader/ldr/gate.h"
+#include "loader/mm/heap.h"
 #include "pe/dirs.h"
 
 /* Windows's own bound: 64 TLS slots and 1024 expansion slots. */
@@ -36,7 +37,7 @@ static void *block_create(const struct ldr_tls *tls)
 {
     size_t room = tls->alignment + sizeof(void *);
     size_t size = (size_t)tls->template_size + tls->zero_fill;
-    char *memory = calloc(1, room + size);
+    char *memory = mm_heap_zalloc(mm_heap_process(), room + size);
     if (!memory) {
         return NULL;
     }
@@ -51,7 +52,7 @@ static void *block_create(const struct ldr_tls *tls)
 static void block_free(void **block)
 {
     if (block) {
-        free(block[-1]);
+        mm_heap_free(mm_heap_process(), block[-1]);
     }
 }
 
@@ -70,7 +71,7 @@ static void drop_blocks(uint32_t slot)
 
 nt_status ldr_thread_register(struct ldr_thread *thread, void **tls_field, struct pe_error *err)
 {
-    void **blocks = calloc(SLOT_COUNT, sizeof *blocks);
+    void **blocks = mm_heap_zalloc(mm_heap_process(), SLOT_COUNT * sizeof *blocks);
     if (!blocks) {
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for a thread's TLS slots");
     }
@@ -93,7 +94,7 @@ nt_status ldr_thread_register(struct ldr_thread *thread, void **tls_field, struc
         for (uint32_t slot = 0; slot < SLOT_COUNT; slot++) {
             block_free(blocks[slot]);
         }
-        free(blocks);
+        mm_heap_free(mm_heap_process(), blocks);
     }
     ldr_unlock();
     return status;
@@ -111,7 +112,7 @@ void ldr_thread_unregister(struct ldr_thread *thread)
     for (uint32_t slot = 0; slot < thread->slot_count; slot++) {
         block_free(blocks[slot]);
     }
-    free(blocks);
+    mm_heap_free(mm_heap_process(), blocks);
     ldr_unlock();
 }
 

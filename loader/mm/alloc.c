@@ -11,6 +11,7 @@
 
 #include "loader/mm/data_object.h"
 #include "loader/mm/reserve.h"
+#include "loader/mm/snapshot_object.h"
 #include "loader/mm/view.h"
 
 /* Hints that change nothing here are accepted; what could not be kept is refused. */
@@ -203,6 +204,8 @@ static nt_status decommit(uint64_t base, uint64_t size)
              MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
         return mm_status_of_errno(errno);
     memset(range->attr + mm_range_page(range, at), 0, (size_t)(size / MM_PAGE));
+    if (range->kept != NULL)
+        range->kept->replaced = true;
     return STATUS_SUCCESS;
 }
 

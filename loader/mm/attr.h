@@ -14,9 +14,10 @@ enum {
     MM_ATTR_COMMITTED = 0x08,
     MM_ATTR_SHARED = 0x10,   /* a write is seen by other processes */
     MM_ATTR_MODIFIER = 0x60, /* none, PAGE_GUARD, PAGE_NOCACHE, PAGE_WRITECOMBINE */
+    MM_ATTR_WRITTEN = 0x80,  /* written before a snapshot, which keeps it elsewhere (snapshot.h) */
 };
 
-/* A committed page of a valid protection; `flags` 0 or MM_ATTR_SHARED. */
+/* A committed page of a valid protection; `flags` of MM_ATTR_SHARED and MM_ATTR_WRITTEN. */
 uint8_t mm_attr_make(uint32_t protect, uint8_t flags);
 /* The NT protection; 0 for a reserved page. */
 uint32_t mm_attr_protect(uint8_t attr);

@@ -28,7 +28,8 @@ nt_status mm_data_view_check(const struct mm_data_view *view, uint32_t protect)
 static bool wants_shared(const struct mm_data_view *view, uint64_t page, uint32_t protect,
                          struct mm_pagemap *pagemap)
 {
-    if ((protect | view->range.allocation_protect) & WRITECOPY)
+    if (((protect | view->range.allocation_protect) & WRITECOPY) ||
+        (view->range.attr[page] & MM_ATTR_WRITTEN))
         return false;
     return (view->range.attr[page] & MM_ATTR_SHARED) ||
            mm_pagemap_not_private(pagemap, view->range.base + page * MM_PAGE);
@@ -70,7 +71,8 @@ nt_status mm_data_view_protect(struct mm_data_view *view, uint64_t page, uint64_
         error = change(view, page, next - page, (mapped != 0) != shared, shared,
                        mm_prot_of_protect(protect));
         for (; page < next && error == 0; page++)
-            attr[page] = mm_attr_make(protect, shared ? MM_ATTR_SHARED : 0);
+            attr[page] = mm_attr_make(
+                protect, (uint8_t)(shared ? MM_ATTR_SHARED : attr[page] & MM_ATTR_WRITTEN));
     }
     mm_pagemap_close(&pagemap);
     return error == 0 ? STATUS_SUCCESS : mm_status_of_errno(error);

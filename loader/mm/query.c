@@ -34,8 +34,9 @@ static uint32_t page_protect(const struct mm_range *range, uint64_t page,
     uint8_t attr = page_attr(range, page);
     uint32_t protect = mm_attr_protect(attr);
 
-    *written = is_view && (attr & MM_ATTR_COMMITTED) && !(attr & MM_ATTR_SHARED) &&
-               mm_pagemap_private(pagemap, range->base + page * MM_PAGE);
+    *written =
+        is_view && (attr & MM_ATTR_COMMITTED) && !(attr & MM_ATTR_SHARED) &&
+        ((attr & MM_ATTR_WRITTEN) || mm_pagemap_private(pagemap, range->base + page * MM_PAGE));
     return *written && is_writecopy(protect) ? mm_protect_after_write(protect) : protect;
 }
 

@@ -112,6 +112,8 @@ void mm_ranges_remove(const struct mm_range *range)
 
     if (at == range_count || ranges[at] != range)
         return;
+    if (range->kept != NULL)
+        mm_snapshot_gone(range->kept);
     if (__lsan_unregister_root_region)
         __lsan_unregister_root_region(mm_ptr(range->base), (size_t)range->size);
     range_count--;

@@ -12,6 +12,7 @@
 
 struct mm_view;
 struct mm_data_view;
+struct mm_kept;
 
 enum mm_range_kind {
     MM_RANGE_IMAGE,   /* a view of an image section object */
@@ -27,6 +28,8 @@ struct mm_range {
     uint8_t *attr;             /* size / MM_PAGE bytes */
     struct mm_view *view;      /* MM_RANGE_IMAGE */
     struct mm_data_view *data; /* MM_RANGE_DATA */
+    struct mm_kept *kept;      /* what a snapshot knows of it; NULL = it came since */
+    bool exempt;               /* snapshots pass it by */
 };
 
 void mm_ranges_read_lock(void);
@@ -39,6 +42,9 @@ bool mm_ranges_try_write_lock(void);
  */
 bool mm_ranges_write_lock_in_fault(void);
 void mm_ranges_unlock(void);
+
+/* A range leaves the list: a snapshot keeps what it knows (snapshot.c). Lock held for writing. */
+void mm_snapshot_gone(struct mm_kept *kept);
 
 /* The caller holds the lock for the following five; insert and remove need it for writing. */
 nt_status mm_ranges_insert(struct mm_range *range);

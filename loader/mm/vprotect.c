@@ -46,9 +46,9 @@ static void store(struct mm_range *range, uint64_t page, uint64_t end, uint32_t 
         range->kind == MM_RANGE_IMAGE ? mm_protect_for_image(protect) : protect;
 
     for (; page < end; page++) {
-        uint8_t shared = range->attr[page] & MM_ATTR_SHARED;
+        uint8_t flags = range->attr[page] & (MM_ATTR_SHARED | MM_ATTR_WRITTEN);
 
-        range->attr[page] = mm_attr_make(shared ? protect : private_protect, shared);
+        range->attr[page] = mm_attr_make(flags & MM_ATTR_SHARED ? protect : private_protect, flags);
     }
 }
 

@@ -252,7 +252,8 @@ static void exit_tables(void **state)
     __dllonexit_(second, &begin, &end);
     assert_int_equal(end - begin, 2);
     assert_true(begin[1] == second);
-    free(begin);
+    FUNCTION(crt_memory_family, free, void, (void *));
+    free_(begin); /* as an image would */
     procedure initializers[] = {first, NULL, second};
     order[0] = 0;
     _initterm_(initializers, initializers + 3);

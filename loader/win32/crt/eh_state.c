@@ -5,13 +5,12 @@
 
 #include "loader/win32/crt/eh_thrown.h"
 
-static __thread struct thread_state {
-    struct eh_record *innermost;
-    int unwinding;
-    struct ke_exception_record *exception;
-    struct ke_context *context;
-    struct eh_frame_info *frame_infos;
-} current;
+static __thread struct eh_state current;
+
+struct eh_state *eh_state(void)
+{
+    return &current;
+}
 
 /* The innermost record that is one; those on stack that nobody owns any more are dropped. */
 static struct eh_record *innermost(void)

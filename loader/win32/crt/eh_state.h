@@ -67,6 +67,16 @@ int *eh_unwinding(void);
 struct ke_exception_record **eh_current_exception(void);
 struct ke_context **eh_current_context(void);
 
+/* All of it, for snapshots. */
+struct eh_state {
+    struct eh_record *innermost;
+    int unwinding;
+    struct ke_exception_record *exception;
+    struct ke_context *context;
+    struct eh_frame_info *frame_infos;
+};
+struct eh_state *eh_state(void);
+
 /* The chain of _CreateFrameInfo(): lies in the caller's memory. */
 struct eh_frame_info {
     void *object;

@@ -278,7 +278,7 @@ static WINCDECL_DEF int crt__dupenv_s(char **out, size_t *size, const char *name
         return crt_invalid(CRT_EINVAL);
     }
     const char *value = crt_getenv(name);
-    *out = value != NULL ? strdup(value) : NULL;
+    *out = value != NULL ? crt_heap_copy(value, strlen(value) + 1) : NULL;
     if (size != NULL) {
         *size = *out != NULL ? strlen(*out) + 1 : 0;
     }
@@ -291,7 +291,7 @@ static WINCDECL_DEF int crt__wdupenv_s(crt_wchar **out, size_t *size, const crt_
         return crt_invalid(CRT_EINVAL);
     }
     const crt_wchar *value = crt__wgetenv(name);
-    *out = value != NULL ? win32_wdup(value, SIZE_MAX) : NULL;
+    *out = value != NULL ? crt_heap_copy(value, (crt_wlen(value) + 1) * sizeof(*value)) : NULL;
     if (size != NULL) {
         *size = *out != NULL ? crt_wlen(*out) + 1 : 0;
     }

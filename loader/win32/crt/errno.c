@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "loader/state.h"
 #include "loader/win32/crt/internal.h"
 #include "loader/win32/crt/stream.h"
 #include "loader/win32/errors.h"
@@ -92,7 +93,7 @@ static const struct error_row errors[] = {
 typedef void(WINCDECL *invalid_parameter_handler)(const crt_wchar *expression,
                                                   const crt_wchar *function, const crt_wchar *file,
                                                   unsigned line, uintptr_t reserved);
-static void *invalid_parameter_process;
+static void *invalid_parameter_process IMAGE_STATE;
 
 static const struct error_row *row_of_host(int host)
 {

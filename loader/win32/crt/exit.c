@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "loader/ke/ke.h"
+#include "loader/state.h"
 #include "loader/win32/crt/startup.h"
 #include "loader/win32/crt/stream.h"
 
@@ -23,7 +24,7 @@ struct exit_list {
     procedure *functions;
     size_t used, room;
 };
-static struct exit_list normal_exit, quick_exit_list;
+static struct exit_list normal_exit IMAGE_STATE, quick_exit_list IMAGE_STATE;
 static pthread_mutex_t exit_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool register_exit(struct exit_list *list, procedure function)
@@ -32,7 +33,7 @@ static bool register_exit(struct exit_list *list, procedure function)
     pthread_mutex_lock(&exit_lock);
     if (list->used == list->room) {
         size_t room = list->room != 0 ? 2 * list->room : 32;
-        procedure *grown = realloc(list->functions, room * sizeof(*grown));
+        procedure *grown = crt_heap_realloc(list->functions, room * sizeof(*grown));
         ok = grown != NULL;
         list->functions = ok ? grown : list->functions;
         list->room = ok ? room : list->room;
@@ -150,7 +151,7 @@ static WINCDECL_DEF int crt__register_onexit_function(struct onexit_table *table
     size_t used = (size_t)(table->last - table->first);
     if (table->last == table->end) {
         size_t room = used != 0 ? 2 * used : 32;
-        procedure *grown = realloc(table->first, room * sizeof(*grown));
+        procedure *grown = crt_heap_realloc(table->first, room * sizeof(*grown));
         if (grown != NULL) {
             *table = (struct onexit_table){grown, grown + used, grown + room};
         } else {
@@ -175,7 +176,7 @@ static WINCDECL_DEF int crt__execute_onexit_table(struct onexit_table *table)
             function();
         }
     }
-    free(table->first);
+    crt_heap_free(table->first);
     *table = (struct onexit_table){0};
     return 0;
 }
@@ -183,7 +184,7 @@ static WINCDECL_DEF int crt__execute_onexit_table(struct onexit_table *table)
 static WINCDECL_DEF void *crt___dllonexit(procedure function, procedure **begin, procedure **end)
 {
     size_t used = (size_t)(*end - *begin);
-    procedure *grown = realloc(*begin, (used + 1) * sizeof(*grown));
+    procedure *grown = crt_heap_realloc(*begin, (used + 1) * sizeof(*grown));
     if (grown == NULL) {
         return NULL;
     }
@@ -261,7 +262,7 @@ static WINCDECL_DEF void crt__invoke_watson(void)
  * ------------------------------------------------------------------------------------------------
  */
 
-static procedure purecall_handler;
+static procedure purecall_handler IMAGE_STATE;
 
 static WINCDECL_DEF void crt__purecall(void)
 {
@@ -338,8 +339,8 @@ static WINCDECL_DEF void crt_unexpected(void)
  * ---------------------------------------------------------------------------------------------------
  */
 
-static int application_type, error_mode;
-static unsigned abort_behaviour;
+static int application_type, error_mode IMAGE_STATE;
+static unsigned abort_behaviour IMAGE_STATE;
 
 static WINCDECL_DEF void crt__set_app_type(int type)
 {

@@ -26,6 +26,7 @@ struct entry {
     uint8_t mode;                /* enum crt_mode */
     int host;
     HANDLE handle; /* NULL until asked for */
+    unsigned number;
 };
 
 static struct entry table[CRT_FD_LIMIT] = {
@@ -34,6 +35,7 @@ static struct entry table[CRT_FD_LIMIT] = {
     [2] = {.open = true, .standard = true, .host = 2},
 };
 static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned last_number;
 
 /* A copy of the entry, so that nobody waits for the lock during a transfer. */
 static bool find(int fd, struct entry *out)
@@ -73,6 +75,7 @@ static int enter(const struct entry *entry)
     for (int i = 0; i < CRT_FD_LIMIT && fd < 0; i++) {
         if (!table[i].open) {
             table[i] = *entry;
+            table[i].number = ++last_number;
             fd = i;
         }
     }
@@ -210,6 +213,20 @@ int crt_fd_enter_handle(void *handle, int flags)
     return enter(&entry);
 }
 
+unsigned crt_fd_last(void)
+{
+    return last_number;
+}
+
+void crt_fd_close_after(unsigned last)
+{
+    for (int fd = 0; last_number != last && fd < CRT_FD_LIMIT; fd++) {
+        if (table[fd].open && table[fd].number > last) {
+            crt_fd_close(fd);
+        }
+    }
+}
+
 int crt_fd_close(int fd)
 {
     struct entry entry;
@@ -259,6 +276,7 @@ int crt_fd_duplicate(int from, int fd)
     pthread_mutex_lock(&table_lock);
     old = table[fd];
     table[fd] = entry;
+    table[fd].number = old.open ? old.number : ++last_number;
     pthread_mutex_unlock(&table_lock);
     if (old.open) {
         release(&old);

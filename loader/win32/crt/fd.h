@@ -42,6 +42,9 @@ int crt_fd_enter_handle(void *handle, int flags);
 void *crt_fd_handle(int fd); /* the KERNEL32 handle; INVALID_HANDLE_VALUE with errno EBADF */
 /* Closes; -1 with errno EBADF for a descriptor that is not open. */
 int crt_fd_close(int fd);
+/* How many descriptors have been opened; closes those that were opened since. For snapshots. */
+unsigned crt_fd_last(void);
+void crt_fd_close_after(unsigned last);
 /* `fd` now names what `from` names; what it named before is closed. -1 with errno set. */
 int crt_fd_duplicate(int from, int fd);
 /* The Linux descriptor, or -1 with errno EBADF. */

@@ -71,6 +71,15 @@ struct crt_thread {
 };
 struct crt_thread *crt_thread(void);
 
+/* ---- memory that images free (memory.c)
+ * -------------------------------------------------------- */
+/* NULL = no memory; errno is the caller's. */
+void *crt_heap_alloc(size_t size);
+void *crt_heap_realloc(void *memory, size_t size);
+void *crt_heap_copy(const void *bytes, size_t size);
+/* NULL is allowed; what is no block raises an exception. */
+void crt_heap_free(void *memory);
+
 /* ---- errors (errno.c) ---------------------------------------------------------------------------
  */
 enum { /* Windows's errno values that this library sets itself; the others come through the table */

@@ -1,19 +1,64 @@
 /*
- * Memory: malloc and its family over glibc's heap, aligned blocks, and the mem* functions.
- *
- * The C runtime's heap and KERNEL32's heaps do not mix: a block is freed by the family that made
- * it.
+ * Memory: malloc and its family over the heap of the process, as in Windows's C runtime; aligned
+ * blocks, and the mem* functions.
  */
 #include <errno.h>
-#include <malloc.h>
 #include <stdlib.h>
 
+#include "loader/ke/ke.h"
 #include "loader/ke/stackguard.h"
+#include "loader/mm/heap.h"
+#include "loader/state.h"
 #include "loader/win32/crt/internal.h"
 
+/* STATUS_HEAP_CORRUPTION, with which Windows ends a process that frees what is no block. */
+#define HEAP_CORRUPTION 0xC0000374u
+
+static void check(const void *memory)
+{
+    if (!mm_heap_owns(mm_heap_process(), memory)) {
+        ke_raise(HEAP_CORRUPTION, 1, 0, NULL);
+    }
+}
+
+void *crt_heap_alloc(size_t size)
+{
+    return mm_heap_alloc(mm_heap_process(), size);
+}
+
+void *crt_heap_realloc(void *memory, size_t size)
+{
+    if (memory == NULL) {
+        return crt_heap_alloc(size);
+    }
+    check(memory);
+    return mm_heap_resize(mm_heap_process(), memory, size);
+}
+
+void crt_heap_free(void *memory)
+{
+    if (memory == NULL) {
+        return;
+    }
+    check(memory);
+    mm_heap_free(mm_heap_process(), memory);
+}
+
+void *crt_heap_copy(const void *bytes, size_t size)
+{
+    void *memory = crt_heap_alloc(size);
+    return memory != NULL ? memcpy(memory, bytes, size) : NULL;
+}
+
+static size_t size_of(const void *memory)
+{
+    check(memory);
+    return mm_heap_size(mm_heap_process(), memory);
+}
+
 typedef int(WINCDECL *new_handler)(size_t size);
-static void *installed_new_handler;
-static int new_mode;
+static void *installed_new_handler IMAGE_STATE;
+static int new_mode IMAGE_STATE;
 
 static WINCDECL_DEF int crt__callnewh(size_t size)
 {
@@ -35,7 +80,7 @@ static WINCDECL_DEF void *crt_malloc(size_t size)
 {
     void *memory;
     do {
-        memory = malloc(size);
+        memory = crt_heap_alloc(size);
     } while (memory == NULL && retry(size));
     return memory;
 }
@@ -43,9 +88,14 @@ static WINCDECL_DEF void *crt_malloc(size_t size)
 static WINCDECL_DEF void *crt_calloc(size_t count, size_t size)
 {
     void *memory;
+    size_t total;
+    if (__builtin_mul_overflow(count, size, &total)) {
+        crt_set_errno(CRT_ENOMEM);
+        return NULL;
+    }
     do {
-        memory = calloc(count, size);
-    } while (memory == NULL && retry(size));
+        memory = mm_heap_zalloc(mm_heap_process(), total);
+    } while (memory == NULL && retry(total));
     return memory;
 }
 
@@ -53,19 +103,19 @@ static WINCDECL_DEF void *crt_calloc(size_t count, size_t size)
 static WINCDECL_DEF void *crt_realloc(void *memory, size_t size)
 {
     if (memory != NULL && size == 0) {
-        free(memory);
+        crt_heap_free(memory);
         return NULL;
     }
     void *moved;
     do {
-        moved = realloc(memory, size);
+        moved = crt_heap_realloc(memory, size);
     } while (moved == NULL && retry(size));
     return moved;
 }
 
 static WINCDECL_DEF void crt_free(void *memory)
 {
-    free(memory);
+    crt_heap_free(memory);
 }
 
 static WINCDECL_DEF void *crt__recalloc(void *memory, size_t count, size_t size)
@@ -75,7 +125,7 @@ static WINCDECL_DEF void *crt__recalloc(void *memory, size_t count, size_t size)
         crt_set_errno(CRT_ENOMEM);
         return NULL;
     }
-    size_t old = memory != NULL ? malloc_usable_size(memory) : 0;
+    size_t old = memory != NULL ? size_of(memory) : 0;
     char *moved = crt_realloc(memory, total);
     if (moved != NULL && total > old) {
         memset(moved + old, 0, total - old);
@@ -89,13 +139,16 @@ static WINCDECL_DEF size_t crt__msize(void *memory)
         crt_invalid(CRT_EINVAL);
         return (size_t)-1;
     }
-    return malloc_usable_size(memory);
+    return size_of(memory);
 }
 
-/* Grows or shrinks in place: glibc's blocks cannot, beyond the room that they have. */
 static WINCDECL_DEF void *crt__expand(void *memory, size_t size)
 {
-    return memory != NULL && size <= malloc_usable_size(memory) ? memory : NULL;
+    if (memory == NULL) {
+        return NULL;
+    }
+    check(memory);
+    return mm_heap_resize_in_place(mm_heap_process(), memory, size) ? memory : NULL;
 }
 
 /* ---- aligned blocks: a plain block with a record in front of the aligned address
@@ -151,7 +204,7 @@ static WINCDECL_DEF void *crt__aligned_malloc(size_t size, size_t alignment)
 static WINCDECL_DEF void crt__aligned_free(void *memory)
 {
     if (memory != NULL) {
-        free(record_of(memory).block);
+        crt_heap_free(record_of(memory).block);
     }
 }
 
@@ -238,7 +291,7 @@ static WINCDECL_DEF void *operator_new(size_t size)
 {
     void *memory;
     do {
-        memory = malloc(size != 0 ? size : 1);
+        memory = crt_heap_alloc(size);
     } while (memory == NULL && crt__callnewh(size));
     return memory;
 }
@@ -250,7 +303,6 @@ static WINCDECL_DEF int crt__heapchk(void)
 
 static WINCDECL_DEF int crt__heapmin(void)
 {
-    malloc_trim(0);
     return 0;
 }
 

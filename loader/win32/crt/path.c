@@ -42,6 +42,23 @@ char *crt_path_host(const crt_wchar *path, bool must_exist)
     return host;
 }
 
+/* Bytes into the caller's buffer of `room` bytes, or into a block that it frees. */
+static void *put_text(const void *text, size_t bytes, void *buffer, size_t room)
+{
+    if (buffer == NULL) {
+        buffer = crt_heap_copy(text, bytes);
+        if (buffer == NULL) {
+            crt_set_errno(CRT_ENOMEM);
+        }
+        return buffer;
+    }
+    if (bytes > room) {
+        crt_set_errno(CRT_ERANGE);
+        return NULL;
+    }
+    return memcpy(buffer, text, bytes);
+}
+
 char *crt_path_return(crt_wchar *text, char *buffer, size_t size)
 {
     char *narrow = text != NULL ? win32_narrow(text) : NULL;
@@ -50,18 +67,9 @@ char *crt_path_return(crt_wchar *text, char *buffer, size_t size)
         crt_set_errno(CRT_ENOMEM);
         return NULL;
     }
-    if (buffer == NULL) {
-        return narrow;
-    }
-    size_t needed = strlen(narrow) + 1;
-    if (needed <= size) {
-        memcpy(buffer, narrow, needed);
-    } else {
-        crt_set_errno(CRT_ERANGE);
-        buffer = NULL;
-    }
+    char *out = put_text(narrow, strlen(narrow) + 1, buffer, size);
     free(narrow);
-    return buffer;
+    return out;
 }
 
 crt_wchar *crt_path_return_wide(crt_wchar *text, crt_wchar *buffer, size_t size)
@@ -70,18 +78,12 @@ crt_wchar *crt_path_return_wide(crt_wchar *text, crt_wchar *buffer, size_t size)
         crt_set_errno(CRT_ENOMEM);
         return NULL;
     }
-    if (buffer == NULL) {
-        return text;
-    }
-    size_t needed = crt_wlen(text) + 1;
-    if (needed <= size) {
-        memcpy(buffer, text, needed * sizeof(*text));
-    } else {
-        crt_set_errno(CRT_ERANGE);
-        buffer = NULL;
-    }
+    const size_t unit = sizeof(*text);
+    bool too_large = size > SIZE_MAX / unit;
+    crt_wchar *out =
+        put_text(text, (crt_wlen(text) + 1) * unit, buffer, too_large ? SIZE_MAX : size * unit);
     free(text);
-    return buffer;
+    return out;
 }
 
 /* ---- names

@@ -2,6 +2,7 @@
  * signal() and raise() with Windows's numbers, within the process.
  */
 #include "loader/ke/ke.h"
+#include "loader/state.h"
 #include "loader/win32/crt/startup.h"
 
 typedef void(WINCDECL *handler)(int number);
@@ -12,7 +13,7 @@ enum { DEFAULT = 0, IGNORE = 1, QUERY = 2, ACKNOWLEDGE = 4 };
 
 static const int numbers[] = {2,  4,  6,  8,
                               11, 15, 21, 22}; /* INT ILL ABRT FPE SEGV TERM BREAK ABRT */
-static handler handlers[CRT_COUNT(numbers)];
+static handler handlers[CRT_COUNT(numbers)] IMAGE_STATE;
 
 static handler *slot_of(int number)
 {

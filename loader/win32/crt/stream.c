@@ -25,8 +25,10 @@ struct open_stream {
     struct crt_file file;
     CRITICAL_SECTION lock;
     struct open_stream *next, **link;
+    unsigned number;
 };
-static struct open_stream *open_streams;
+static struct open_stream *open_streams; /* the last one first */
+static unsigned last_number;
 static pthread_mutex_t open_lock = PTHREAD_MUTEX_INITIALIZER;
 static bool detached; /* crt_stream_detach() was called */
 
@@ -166,6 +168,7 @@ static struct crt_file *new_stream(int fd, const struct mode *mode)
         open_streams->link = &stream->next;
     }
     open_streams = stream;
+    stream->number = ++last_number;
     pthread_mutex_unlock(&open_lock);
     return &stream->file;
 }
@@ -295,6 +298,25 @@ int crt_stream_all(bool close)
         if (close) {
             crt_stream_close(&stream->file);
         }
+    }
+}
+
+unsigned crt_stream_last(void)
+{
+    return last_number;
+}
+
+void crt_stream_close_after(unsigned last)
+{
+    for (;;) {
+        pthread_mutex_lock(&open_lock);
+        struct open_stream *stream = open_streams;
+        bool more = stream != NULL && stream->number > last;
+        pthread_mutex_unlock(&open_lock);
+        if (!more) {
+            return;
+        }
+        crt_stream_close(&stream->file);
     }
 }
 

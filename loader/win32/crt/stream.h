@@ -47,6 +47,9 @@ bool crt_stream_reopen(struct crt_file *file, const crt_wchar *name, const crt_w
 int crt_stream_close(struct crt_file *file);
 /* Flushes everything; closes what is left except 0, 1, 2 when `close`. Streams touched. */
 int crt_stream_all(bool close);
+/* How many streams have been opened; closes those that were opened since. For snapshots. */
+unsigned crt_stream_last(void);
+void crt_stream_close_after(unsigned last);
 /*
  * The runtime's DLL_PROCESS_DETACH: everything is flushed. What is written to a buffered stream
  * from now on stays in a buffer that nobody empties (behaviours, TLS).

@@ -93,7 +93,7 @@ static WINCDECL_DEF size_t crt_strcspn(const char *s, const char *set)
 
 static WINCDECL_DEF char *crt__strdup(const char *s)
 {
-    return s != NULL ? strdup(s) : NULL;
+    return s != NULL ? crt_heap_copy(s, strlen(s) + 1) : NULL;
 }
 
 static WINCDECL_DEF char *crt_strtok_s(char *s, const char *delimiters, char **next)

@@ -66,7 +66,7 @@ static struct name_node *make_name(const char *decorated)
     const char *name = decorated;
     const char *kind = kind_of(&name);
     size_t room = 2 * strlen(decorated) + 16;
-    struct name_node *node = malloc(sizeof(*node) + room);
+    struct name_node *node = crt_heap_alloc(sizeof(*node) + room);
     if (node == NULL) {
         return NULL;
     }
@@ -90,7 +90,7 @@ static WINCDECL_DEF const char *crt___std_type_info_name(struct type_data *type,
     }
     if (!__atomic_compare_exchange_n(&type->undecorated, &known, node->text, false,
                                      __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-        free(node);
+        crt_heap_free(node);
         return known;
     }
     struct name_node *head = __atomic_load_n(list, __ATOMIC_ACQUIRE);
@@ -106,7 +106,7 @@ static WINCDECL_DEF void crt___std_type_info_destroy_list(struct name_node **lis
     struct name_node *node = __atomic_exchange_n(list, NULL, __ATOMIC_ACQ_REL);
     while (node != NULL) {
         struct name_node *next = node->next;
-        free(node);
+        crt_heap_free(node);
         node = next;
     }
 }
@@ -140,7 +140,7 @@ static WINCDECL_DEF void crt___std_exception_copy(const struct exception_data *f
 {
     *to = *from;
     if (from->owned && from->what != NULL) {
-        to->what = strdup(from->what);
+        to->what = crt_heap_copy(from->what, strlen(from->what) + 1);
         to->owned = to->what != NULL;
     }
 }
@@ -148,7 +148,7 @@ static WINCDECL_DEF void crt___std_exception_copy(const struct exception_data *f
 static WINCDECL_DEF void crt___std_exception_destroy(struct exception_data *data)
 {
     if (data->owned) {
-        free((void *)data->what);
+        crt_heap_free((void *)data->what);
     }
     *data = (struct exception_data){0};
 }

@@ -203,9 +203,7 @@ static WINCDECL_DEF crt_wchar *crt__wcsdup(const crt_wchar *s)
     if (s == NULL) {
         return NULL;
     }
-    size_t size = (crt_wlen(s) + 1) * sizeof(*s);
-    crt_wchar *out = malloc(size);
-    return out != NULL ? memcpy(out, s, size) : NULL;
+    return crt_heap_copy(s, (crt_wlen(s) + 1) * sizeof(*s));
 }
 
 static WINCDECL_DEF size_t crt_wcsxfrm(crt_wchar *to, const crt_wchar *from, size_t size)

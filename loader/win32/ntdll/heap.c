@@ -1,53 +1,69 @@
 /*
- * NTDLL's heaps, over the host's malloc.
+ * NTDLL's heaps, over the memory manager's (mm/heap.h).
  *
- * Each block carries a header with the requested size (HeapSize must return it, not what malloc
- * rounded it up to) and the heap that owns it. Blocks of heaps that can be destroyed are on the
- * heap's list; the process heap lives as long as the process and keeps none. Heaps that were
- * created with HEAP_CREATE_ENABLE_EXECUTE take their blocks from the memory manager.
+ * The records of heaps lie in the heap of the process themselves, so that a snapshot puts back
+ * which heaps there are.
  */
 #include "loader/win32/heap.h"
 
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "loader/ke/process.h"
+#include "loader/mm/heap.h"
 #include "loader/mm/view.h"
 #include "loader/win32/errors.h"
 #include "loader/win32/ntdll/families.h"
 
-struct block {
-    struct win32_heap *owner; /* NULL once freed */
-    SIZE_T size;              /* as requested */
-    struct block *next, *prev;
-};
-
 struct win32_heap {
     uint32_t signature;
     uint32_t flags;
-    SIZE_T limit, used;  /* bytes; limit 0 = it can grow */
-    struct block blocks; /* list head */
+    SIZE_T limit, used; /* bytes; limit 0 = it can grow */
+    struct mm_heap *blocks;
     pthread_mutex_t lock;
-    struct win32_heap *next;
+    struct win32_heap *next; /* of the process heap: the first of the others */
 };
-
-_Static_assert(sizeof(struct block) % 16 == 0, "blocks keep malloc's alignment");
 
 #define HEAP_SIGNATURE 0xEEFFEEFFu
 /* Heaps that cannot grow serve no block above this size (HeapCreate's documentation). */
 #define FIXED_HEAP_MAX_BLOCK (sizeof(void *) == 8 ? 0xFFFF8u : 0x7FFF8u)
 
-static struct win32_heap process_heap = {
-    .signature = HEAP_SIGNATURE,
-    .flags = HEAP_GROWABLE,
-    .lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP,
-};
-static struct win32_heap *heaps = &process_heap; /* every live heap */
+static struct win32_heap *process_heap;
 static pthread_mutex_t heaps_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* A record without blocks yet; NULL = no memory. */
+static struct win32_heap *new_record(ULONG flags)
+{
+    struct mm_heap *memory = mm_heap_process();
+    struct win32_heap *heap = memory ? mm_heap_zalloc(memory, sizeof(*heap)) : NULL;
+    if (!heap)
+        return NULL;
+    heap->signature = HEAP_SIGNATURE;
+    heap->flags = flags;
+    pthread_mutexattr_t attr;
+    pthread_mutexattr_init(&attr);
+    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&heap->lock, &attr);
+    pthread_mutexattr_destroy(&attr);
+    return heap;
+}
+
+static void make_process_heap(void)
+{
+    struct win32_heap *heap = new_record(HEAP_GROWABLE);
+    if (!heap)
+        ke_process_die("no memory for the heap of the process");
+    heap->blocks = mm_heap_process();
+    __atomic_store_n(&process_heap, heap, __ATOMIC_RELEASE);
+}
 
 HANDLE win32_process_heap(void)
 {
-    return &process_heap;
+    static pthread_once_t made = PTHREAD_ONCE_INIT;
+    struct win32_heap *heap = __atomic_load_n(&process_heap, __ATOMIC_ACQUIRE);
+    if (!heap)
+        pthread_once(&made, make_process_heap);
+    return process_heap;
 }
 
 static struct win32_heap *heap_of(HANDLE handle)
@@ -56,59 +72,35 @@ static struct win32_heap *heap_of(HANDLE handle)
     return heap && heap->signature == HEAP_SIGNATURE ? heap : NULL;
 }
 
-static struct block *block_of(struct win32_heap *heap, const void *memory)
+static bool owns(const struct win32_heap *heap, const void *memory)
 {
-    if (!heap || !memory || (uintptr_t)memory % 8)
-        return NULL;
-    struct block *block = (struct block *)memory - 1;
-    return block->owner == heap ? block : NULL;
+    return heap && mm_heap_owns(heap->blocks, memory);
 }
 
-static bool is_tracked(const struct win32_heap *heap)
+/* Other heaps than the process's count their bytes, and one call at a time uses them. */
+static bool is_counted(const struct win32_heap *heap)
 {
-    return heap != &process_heap;
+    return heap->blocks != mm_heap_process();
 }
 
-static void *raw_allocate(const struct win32_heap *heap, SIZE_T size)
+static void enter(struct win32_heap *heap)
 {
-    if (!(heap->flags & HEAP_CREATE_ENABLE_EXECUTE))
-        return malloc(size);
-    uint64_t base = 0, bytes = size;
-    nt_status status =
-        mm_alloc(&base, &bytes, MEM_RESERVE | MEM_COMMIT, PAGE_EXECUTE_READWRITE, NULL);
-    return nt_ok(status) ? (void *)(uintptr_t)base : NULL;
+    if (is_counted(heap))
+        pthread_mutex_lock(&heap->lock);
 }
 
-static void raw_free(const struct win32_heap *heap, struct block *block)
+static void leave(struct win32_heap *heap)
 {
-    if (heap->flags & HEAP_CREATE_ENABLE_EXECUTE)
-        mm_free((uintptr_t)block, 0, MEM_RELEASE, NULL);
-    else
-        free(block);
+    if (is_counted(heap))
+        pthread_mutex_unlock(&heap->lock);
 }
 
-/* Accounts for a block of a tracked heap; false when the heap's limit is reached. Heap lock held.
- */
-static bool charge(struct win32_heap *heap, SIZE_T size)
+/* Whether a block may have `size` bytes, where it had `before`. Heap entered. */
+static bool within_limit(const struct win32_heap *heap, SIZE_T size, SIZE_T before)
 {
-    if (heap->limit && (size > FIXED_HEAP_MAX_BLOCK || size > heap->limit - heap->used))
-        return false;
-    heap->used += size;
-    return true;
-}
-
-static void link_block(struct win32_heap *heap, struct block *block)
-{
-    block->next = heap->blocks.next;
-    block->prev = &heap->blocks;
-    heap->blocks.next->prev = block;
-    heap->blocks.next = block;
-}
-
-static void unlink_block(struct block *block)
-{
-    block->prev->next = block->next;
-    block->next->prev = block->prev;
+    if (!heap->limit || size <= before)
+        return true;
+    return size <= FIXED_HEAP_MAX_BLOCK && size - before <= heap->limit - heap->used;
 }
 
 static void *allocation_failed(ULONG flags)
@@ -119,52 +111,20 @@ static void *allocation_failed(ULONG flags)
     return NULL;
 }
 
-static struct block *new_block(struct win32_heap *heap, SIZE_T size)
-{
-    struct block *block = NULL;
-    if (size > SIZE_MAX / 2)
-        return NULL;
-    if (is_tracked(heap)) {
-        pthread_mutex_lock(&heap->lock);
-        if (charge(heap, size)) {
-            block = raw_allocate(heap, sizeof(*block) + size);
-            if (block)
-                link_block(heap, block);
-            else
-                heap->used -= size;
-        }
-        pthread_mutex_unlock(&heap->lock);
-    } else {
-        block = raw_allocate(heap, sizeof(*block) + size);
-    }
-    if (block) {
-        block->owner = heap;
-        block->size = size;
-    }
-    return block;
-}
-
-static void drop_block(struct win32_heap *heap, struct block *block)
-{
-    block->owner = NULL;
-    if (is_tracked(heap)) {
-        pthread_mutex_lock(&heap->lock);
-        unlink_block(block);
-        heap->used -= block->size;
-        pthread_mutex_unlock(&heap->lock);
-    }
-    raw_free(heap, block);
-}
-
 static void *WINAPI_DEF nt_RtlAllocateHeap(HANDLE handle, ULONG flags, SIZE_T size)
 {
     struct win32_heap *heap = heap_of(handle);
-    struct block *block = heap ? new_block(heap, size) : NULL;
-    if (!block)
-        return allocation_failed(heap ? flags | heap->flags : flags);
-    if (flags & HEAP_ZERO_MEMORY)
-        memset(block + 1, 0, size);
-    return block + 1;
+    void *memory = NULL;
+    if (!heap)
+        return allocation_failed(flags);
+    enter(heap);
+    if (within_limit(heap, size, 0))
+        memory = flags & HEAP_ZERO_MEMORY ? mm_heap_zalloc(heap->blocks, size)
+                                          : mm_heap_alloc(heap->blocks, size);
+    if (memory && is_counted(heap))
+        heap->used += size;
+    leave(heap);
+    return memory ? memory : allocation_failed(flags | heap->flags);
 }
 
 static ULONG WINAPI_DEF nt_RtlFreeHeap(HANDLE handle, ULONG flags, void *memory)
@@ -172,66 +132,55 @@ static ULONG WINAPI_DEF nt_RtlFreeHeap(HANDLE handle, ULONG flags, void *memory)
     struct win32_heap *heap = heap_of(handle);
     if (!memory)
         return TRUE;
-    struct block *block = block_of(heap, memory);
-    if (!block)
+    if (!owns(heap, memory))
         return win32_fail(ERROR_INVALID_PARAMETER);
-    drop_block(heap, block);
+    enter(heap);
+    if (is_counted(heap))
+        heap->used -= mm_heap_size(heap->blocks, memory);
+    mm_heap_free(heap->blocks, memory);
+    leave(heap);
     return TRUE;
 }
 
-/* Resizes a block of the process heap, or moves one of another heap. */
-static struct block *resize_block(struct win32_heap *heap, struct block *block, SIZE_T size)
+/* Heap entered. */
+static void *resize(struct win32_heap *heap, ULONG flags, void *memory, SIZE_T size, SIZE_T before)
 {
-    if (!is_tracked(heap)) {
-        struct block *moved = realloc(block, sizeof(*block) + size);
-        if (moved)
-            moved->size = size;
-        return moved;
-    }
-    struct block *fresh = new_block(heap, size);
-    if (!fresh)
+    if (!within_limit(heap, size, before))
         return NULL;
-    memcpy(fresh + 1, block + 1, size < block->size ? size : block->size);
-    drop_block(heap, block);
-    return fresh;
+    if (!(flags & HEAP_REALLOC_IN_PLACE_ONLY))
+        return mm_heap_resize(heap->blocks, memory, size);
+    /* Windows never lets a block grow into what happens to lie behind it, so nobody expects it. */
+    return size <= before && mm_heap_resize_in_place(heap->blocks, memory, size) ? memory : NULL;
 }
 
 static void *WINAPI_DEF nt_RtlReAllocateHeap(HANDLE handle, ULONG flags, void *memory, SIZE_T size)
 {
     struct win32_heap *heap = heap_of(handle);
-    struct block *block = block_of(heap, memory);
-    if (!block) {
+    if (!owns(heap, memory)) {
         win32_fail(ERROR_INVALID_PARAMETER);
         return NULL;
     }
-    SIZE_T old = block->size;
-    if (flags & HEAP_REALLOC_IN_PLACE_ONLY) {
-        if (size > old)
-            return allocation_failed(flags | heap->flags);
-        if (is_tracked(heap)) {
-            pthread_mutex_lock(&heap->lock);
-            heap->used -= old - size;
-            pthread_mutex_unlock(&heap->lock);
-        }
-        block->size = size;
-        return memory;
-    }
-    block = size <= SIZE_MAX / 2 ? resize_block(heap, block, size) : NULL;
-    if (!block)
+    enter(heap);
+    SIZE_T before = mm_heap_size(heap->blocks, memory);
+    void *resized = resize(heap, flags, memory, size, before);
+    if (resized && is_counted(heap))
+        heap->used += size - before;
+    leave(heap);
+    if (!resized)
         return allocation_failed(flags | heap->flags);
-    if ((flags & HEAP_ZERO_MEMORY) && size > old)
-        memset((char *)(block + 1) + old, 0, size - old);
-    return block + 1;
+    if ((flags & HEAP_ZERO_MEMORY) && size > before)
+        memset((char *)resized + before, 0, size - before);
+    return resized;
 }
 
 static SIZE_T WINAPI_DEF nt_RtlSizeHeap(HANDLE handle, ULONG flags, const void *memory)
 {
-    struct block *block = block_of(heap_of(handle), memory);
-    if (!block) {
+    struct win32_heap *heap = heap_of(handle);
+    if (!owns(heap, memory)) {
         win32_fail(ERROR_INVALID_PARAMETER);
         return (SIZE_T)-1;
     }
-    return block->size;
+    return mm_heap_size(heap->blocks, memory);
 }
 
 static HANDLE WINAPI_DEF nt_RtlCreateHeap(ULONG flags, void *base, SIZE_T reserve, SIZE_T commit,
@@ -242,21 +191,19 @@ static HANDLE WINAPI_DEF nt_RtlCreateHeap(ULONG flags, void *base, SIZE_T reserv
         win32_fail(ERROR_NOT_SUPPORTED);
         return NULL;
     }
-    struct win32_heap *heap = calloc(1, sizeof(*heap));
+    struct win32_heap *first = win32_process_heap(), *heap = new_record(flags);
     if (!heap)
         return allocation_failed(flags);
-    heap->signature = HEAP_SIGNATURE;
-    heap->flags = flags;
+    heap->blocks = mm_heap_create(flags & HEAP_CREATE_ENABLE_EXECUTE ? PAGE_EXECUTE_READWRITE
+                                                                     : PAGE_READWRITE);
+    if (!heap->blocks) {
+        mm_heap_free(mm_heap_process(), heap);
+        return allocation_failed(flags);
+    }
     heap->limit = flags & HEAP_GROWABLE ? 0 : reserve;
-    heap->blocks.next = heap->blocks.prev = &heap->blocks;
-    pthread_mutexattr_t attr;
-    pthread_mutexattr_init(&attr);
-    pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
-    pthread_mutex_init(&heap->lock, &attr);
-    pthread_mutexattr_destroy(&attr);
     pthread_mutex_lock(&heaps_lock);
-    heap->next = process_heap.next;
-    process_heap.next = heap;
+    heap->next = first->next;
+    first->next = heap;
     pthread_mutex_unlock(&heaps_lock);
     return heap;
 }
@@ -265,30 +212,26 @@ static HANDLE WINAPI_DEF nt_RtlCreateHeap(ULONG flags, void *base, SIZE_T reserv
 static HANDLE WINAPI_DEF nt_RtlDestroyHeap(HANDLE handle)
 {
     struct win32_heap *heap = heap_of(handle);
-    if (!heap || !is_tracked(heap))
+    if (!heap || !is_counted(heap))
         return handle;
     pthread_mutex_lock(&heaps_lock);
-    struct win32_heap **link = &process_heap.next;
+    struct win32_heap **link = &process_heap->next;
     while (*link && *link != heap)
         link = &(*link)->next;
     if (*link)
         *link = heap->next;
     pthread_mutex_unlock(&heaps_lock);
-    for (struct block *block = heap->blocks.next; block != &heap->blocks;) {
-        struct block *next = block->next;
-        raw_free(heap, block);
-        block = next;
-    }
+    mm_heap_destroy(heap->blocks);
     pthread_mutex_destroy(&heap->lock);
     heap->signature = 0;
-    free(heap);
+    mm_heap_free(mm_heap_process(), heap);
     return NULL;
 }
 
 bool win32_heap_validate(HANDLE handle, const void *memory)
 {
     struct win32_heap *heap = heap_of(handle);
-    return heap && (!memory || block_of(heap, memory));
+    return heap && (!memory || owns(heap, memory));
 }
 
 bool win32_heap_lock(HANDLE handle, bool lock)
@@ -318,7 +261,7 @@ static ULONG WINAPI_DEF nt_RtlGetProcessHeaps(ULONG count, HANDLE *out)
 {
     ULONG total = 0;
     pthread_mutex_lock(&heaps_lock);
-    for (struct win32_heap *heap = heaps; heap; heap = heap->next, total++) {
+    for (struct win32_heap *heap = win32_process_heap(); heap; heap = heap->next, total++) {
         if (total < count)
             out[total] = heap;
     }
@@ -326,7 +269,7 @@ static ULONG WINAPI_DEF nt_RtlGetProcessHeaps(ULONG count, HANDLE *out)
     return total;
 }
 
-/* malloc keeps no free list that one could ask for; Windows returns the largest free block. */
+/* Windows returns the largest free block. */
 static SIZE_T WINAPI_DEF nt_RtlCompactHeap(HANDLE handle, ULONG flags)
 {
     return heap_of(handle) ? 0x10000 : 0;
@@ -342,7 +285,7 @@ nt_status win32_heap_set_information(ULONG info_class, const void *data, SIZE_T 
             return (nt_status)STATUS_BUFFER_TOO_SMALL;
         return *(const ULONG *)data == 2 ? STATUS_SUCCESS : (nt_status)STATUS_UNSUCCESSFUL;
     case HEAP_ENABLE_TERMINATION_ON_CORRUPTION:
-        return STATUS_SUCCESS; /* malloc aborts on corruption */
+        return STATUS_SUCCESS; /* a block that is none is refused */
     default:
         return (nt_status)STATUS_INVALID_PARAMETER;
     }
@@ -374,22 +317,22 @@ static nt_status WINAPI_DEF nt_RtlQueryHeapInformation(HANDLE handle, ULONG info
 
 void *win32_heap_alloc(ULONG flags, SIZE_T size)
 {
-    return nt_RtlAllocateHeap(&process_heap, flags, size);
+    return nt_RtlAllocateHeap(win32_process_heap(), flags, size);
 }
 
 void *win32_heap_realloc(ULONG flags, void *memory, SIZE_T size)
 {
-    return nt_RtlReAllocateHeap(&process_heap, flags, memory, size);
+    return nt_RtlReAllocateHeap(win32_process_heap(), flags, memory, size);
 }
 
 bool win32_heap_free(void *memory)
 {
-    return nt_RtlFreeHeap(&process_heap, 0, memory);
+    return nt_RtlFreeHeap(win32_process_heap(), 0, memory);
 }
 
 SIZE_T win32_heap_size(const void *memory)
 {
-    return nt_RtlSizeHeap(&process_heap, 0, memory);
+    return nt_RtlSizeHeap(win32_process_heap(), 0, memory);
 }
 
 HANDLE win32_heap_create(ULONG flags, SIZE_T reserve, SIZE_T commit)

@@ -1,0 +1,136 @@
+/*
+ * Putting a range back (snapshot.h): protections, then content.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "loader/mm/data_object.h"
+#include "loader/mm/reserve.h"
+#include "loader/mm/scan.h"
+#include "loader/mm/snapshot_object.h"
+
+static nt_status fail(const struct mm_kept *kept, int error, struct pe_error *err)
+{
+    return pe_fail(err, mm_status_of_errno(error), "0x%llx-0x%llx cannot be put back: %s",
+                   (unsigned long long)kept->base,
+                   (unsigned long long)(kept->base + kept->size - 1), strerror(error));
+}
+
+/* Pages [first, end) had these attributes and have others now. */
+static bool put_back_attr(struct mm_kept *kept, uint64_t first, uint64_t end)
+{
+    struct mm_range *range = kept->range;
+    uint8_t attr = kept->attr[first];
+    uint64_t at = range->base + first * MM_PAGE;
+
+    if (kept->kind != MM_RANGE_DATA)
+        return mprotect(mm_ptr(at), (size_t)((end - first) * MM_PAGE),
+                        mm_kept_prot(range, first)) == 0;
+    /* What was committed since is committed for every process that has the section. */
+    return !(attr & MM_ATTR_COMMITTED) ||
+           nt_ok(mm_data_view_protect(range->data, first, end, mm_attr_protect(attr)));
+}
+
+static nt_status put_back_attrs(struct mm_kept *kept, struct pe_error *err)
+{
+    uint8_t *now = kept->range->attr;
+    uint64_t pages = kept->size / MM_PAGE, end;
+
+    if (memcmp(now, kept->attr, (size_t)pages) == 0)
+        return STATUS_SUCCESS;
+    for (uint64_t page = 0; page < pages; page = end) {
+        uint8_t was = kept->attr[page], is = now[page];
+
+        for (end = page + 1; end < pages && kept->attr[end] == was && now[end] == is;)
+            end++;
+        if (was == is)
+            continue;
+        if (kept->kind != MM_RANGE_DATA)
+            memset(now + page, was, (size_t)(end - page));
+        if (!put_back_attr(kept, page, end))
+            return fail(kept, errno, err);
+    }
+    return STATUS_SUCCESS;
+}
+
+/* VirtualLock keeps pages from being dropped; what it locked was not locked at the snapshot, or is
+ * not any more. */
+static bool drop_copies(void *user, uint64_t at, uint64_t size)
+{
+    if (madvise(mm_ptr(at), (size_t)size, MADV_DONTNEED) == 0)
+        return true;
+    return errno == EINVAL && munlock(mm_ptr(at), (size_t)size) == 0 &&
+           madvise(mm_ptr(at), (size_t)size, MADV_DONTNEED) == 0;
+}
+
+/* Maps an allocation as it was: reserved memory, with the stored pages over it. */
+static bool map_anew(const struct mm_kept *kept)
+{
+    uint64_t pages = kept->size / MM_PAGE, end;
+
+    if (mmap(mm_ptr(kept->base), (size_t)kept->size, PROT_NONE,
+             MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED)
+        return false;
+    madvise(mm_ptr(kept->base), (size_t)kept->size, MADV_NOHUGEPAGE);
+    for (uint64_t page = 0; page < pages; page = end) {
+        bool stored = mm_kept_stored(kept, page);
+
+        for (end = page + 1; end < pages && mm_kept_stored(kept, end) == stored;)
+            end++;
+        if (stored && mmap(mm_ptr(kept->base + page * MM_PAGE), (size_t)((end - page) * MM_PAGE),
+                           PROT_NONE, MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, kept->store->fd,
+                           (off_t)(kept->offset + page * MM_PAGE)) == MAP_FAILED)
+            return false;
+    }
+    return true;
+}
+
+nt_status mm_kept_restore(struct mm_kept *kept, struct pe_error *err)
+{
+    nt_status status;
+
+    if (kept->replaced) {
+        if (!map_anew(kept))
+            return fail(kept, errno, err);
+        memset(kept->range->attr, 0, (size_t)(kept->size / MM_PAGE));
+        kept->replaced = false;
+    } else if (!mm_scan_private(kept->base, kept->base + kept->size, drop_copies, NULL)) {
+        return fail(kept, errno, err);
+    }
+    status = put_back_attrs(kept, err);
+    if (!nt_ok(status))
+        kept->replaced = kept->kind == MM_RANGE_PRIVATE;
+    return status;
+}
+
+nt_status mm_kept_revive(struct mm_kept *kept, struct pe_error *err)
+{
+    struct mm_range *range = malloc(sizeof(*range));
+    nt_status status;
+
+    if (range == NULL)
+        return pe_fail(err, STATUS_NO_MEMORY, "no memory for an allocation's record");
+    *range = (struct mm_range){0};
+    status = mm_reserve_at(kept->base, kept->size);
+    if (!nt_ok(status)) {
+        free(range);
+        return pe_fail(
+            err, status, "0x%llx-0x%llx was freed after the snapshot and belongs to the host now",
+            (unsigned long long)kept->base, (unsigned long long)(kept->base + kept->size - 1));
+    }
+    status = STATUS_NO_MEMORY;
+    if (mm_range_init(range, kept->kind, kept->base, kept->size, kept->allocation_protect))
+        status = mm_ranges_insert(range);
+    if (!nt_ok(status)) {
+        mm_unreserve(kept->base, kept->size);
+        free(range->attr);
+        free(range);
+        return pe_fail(err, status, "no memory for an allocation's record");
+    }
+    range->kept = kept;
+    kept->range = range;
+    kept->replaced = true;
+    return STATUS_SUCCESS;
+}
