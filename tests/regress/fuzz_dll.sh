@@ -4,7 +4,7 @@
 #
 #   fuzz_dll.sh FUZZ_DLL SAMPLES_DIR
 set -eu
-fuzz_dll=$1 samples=$2
+fuzz_dll=$(realpath "$1") samples=$2
 inputs=$(mktemp -d)
 trap 'rm -rf "$inputs"' EXIT
 cd "$inputs"
