@@ -100,14 +100,17 @@ nt_status ke_snapshot_check(const struct ke_snapshot *snapshot, struct pe_error 
 /* What describes the stack stays: the caller may be deeper or less deep in it than it was. */
 void ke_snapshot_reset(const struct ke_snapshot *snapshot)
 {
-    struct ke_teb *teb = ke_current->teb, now = *teb;
+    struct ke_teb *teb = ke_current->teb;
+    void *const now[] = {teb->ExceptionList, teb->StackBase, teb->StackLimit,
+                         teb->DeallocationStack};
+    uint32_t guaranteed = teb->GuaranteedStackBytes;
     *teb = snapshot->teb;
     *ke_peb() = snapshot->peb;
-    teb->ExceptionList = now.ExceptionList;
-    teb->StackBase = now.StackBase;
-    teb->StackLimit = now.StackLimit;
-    teb->DeallocationStack = now.DeallocationStack;
-    teb->GuaranteedStackBytes = now.GuaranteedStackBytes;
+    teb->ExceptionList = now[0];
+    teb->StackBase = now[1];
+    teb->StackLimit = now[2];
+    teb->DeallocationStack = now[3];
+    teb->GuaranteedStackBytes = guaranteed;
 }
 
 void ke_snapshot_drop(struct ke_snapshot *snapshot)

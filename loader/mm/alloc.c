@@ -43,6 +43,7 @@ static int commit(struct mm_range *range, uint64_t base, uint64_t size, uint32_t
         return errno;
     memset(range->attr + mm_range_page(range, base), mm_attr_make(protect, 0),
            (size_t)(size / MM_PAGE));
+    mm_snapshot_touch(range);
     return 0;
 }
 
@@ -206,6 +207,7 @@ static nt_status decommit(uint64_t base, uint64_t size)
     memset(range->attr + mm_range_page(range, at), 0, (size_t)(size / MM_PAGE));
     if (range->kept != NULL)
         range->kept->replaced = true;
+    mm_snapshot_touch(range);
     return STATUS_SUCCESS;
 }
 

@@ -41,6 +41,7 @@ bool mm_guard_consume(uint64_t address)
         if ((protect & PAGE_GUARD) &&
             mprotect(mm_ptr(at), (size_t)MM_PAGE, mm_prot_of_protect(protect & ~PAGE_GUARD)) == 0) {
             *attr = mm_attr_make(protect & ~PAGE_GUARD, *attr & (MM_ATTR_SHARED | MM_ATTR_WRITTEN));
+            mm_snapshot_touch(range);
             consumed = true;
         }
     }

@@ -36,7 +36,8 @@ static uint32_t page_protect(const struct mm_range *range, uint64_t page,
 
     *written =
         is_view && (attr & MM_ATTR_COMMITTED) && !(attr & MM_ATTR_SHARED) &&
-        ((attr & MM_ATTR_WRITTEN) || mm_pagemap_private(pagemap, range->base + page * MM_PAGE));
+        ((attr & MM_ATTR_WRITTEN) || (mm_pagemap_private(pagemap, range->base + page * MM_PAGE) &&
+                                      !mm_kept_unchanged(range->kept, page)));
     return *written && is_writecopy(protect) ? mm_protect_after_write(protect) : protect;
 }
 

@@ -45,6 +45,11 @@ void mm_ranges_unlock(void);
 
 /* A range leaves the list: a snapshot keeps what it knows (snapshot.c). Lock held for writing. */
 void mm_snapshot_gone(struct mm_kept *kept);
+/* Pages of a range change their state or protection. The same. */
+void mm_snapshot_touch(const struct mm_range *range);
+/* Whether a page that is a private copy holds what it held at the snapshot: it is kept for the
+ * next time that it is written. Lock held. `kept` may be NULL. */
+bool mm_kept_unchanged(const struct mm_kept *kept, uint64_t page);
 
 /* The caller holds the lock for the following five; insert and remove need it for writing. */
 nt_status mm_ranges_insert(struct mm_range *range);

@@ -35,6 +35,12 @@ void mm_snapshot_gone(struct mm_kept *kept)
     kept->replaced = true;
 }
 
+void mm_snapshot_touch(const struct mm_range *range)
+{
+    if (range->kept != NULL)
+        range->kept->touched = true;
+}
+
 static bool is_covered(const struct mm_range *range)
 {
     return !range->exempt && range->kind != MM_RANGE_MIRROR;

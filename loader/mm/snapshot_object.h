@@ -18,6 +18,12 @@ struct mm_store {
     uint64_t used; /* bytes */
 };
 
+struct mm_heat;
+
+struct mm_span {
+    uint64_t base, end;
+};
+
 /* A range as it was. Guarded by the region lock. */
 struct mm_kept {
     struct mm_kept *next;
@@ -29,7 +35,11 @@ struct mm_kept {
     struct mm_store *store; /* NULL: nothing of it is kept */
     uint64_t offset;        /* of the range's first page in the store */
     uint8_t *stored;        /* a bit a page: its content is in the store */
-    bool replaced;          /* pages of an allocation were mapped anew since */
+    struct mm_span *spans;  /* of a view: what could be written; NULL: all of it */
+    uint32_t span_count;
+    struct mm_heat *heat; /* NULL: nothing was written yet */
+    bool replaced;        /* pages of an allocation were mapped anew since */
+    bool touched;         /* pages have got another state or protection since */
 };
 
 static inline bool mm_kept_stored(const struct mm_kept *kept, uint64_t page)
@@ -44,6 +54,11 @@ nt_status mm_kept_fill(struct mm_kept *kept, struct mm_range *range, struct pe_e
 void mm_kept_free(struct mm_kept *kept);
 /* snapshot_reset.c: puts one range back, which is mapped. Lock held for writing. */
 nt_status mm_kept_restore(struct mm_kept *kept, struct pe_error *err);
+/* Puts back a page that is written again and again; false: it is none, and to be dropped. */
+bool mm_heat_restore(struct mm_kept *kept, uint64_t page);
+/* A page, which can be written, was dropped: it holds what it is to hold. */
+void mm_heat_note(struct mm_kept *kept, uint64_t page);
+void mm_heat_free(struct mm_kept *kept);
 /* The same for one that was unmapped: its addresses and its record first. */
 nt_status mm_kept_revive(struct mm_kept *kept, struct pe_error *err);
 

@@ -87,21 +87,69 @@ static bool map_anew(const struct mm_kept *kept)
     return true;
 }
 
+/* Drops [from, to) and remembers which of it may be written again. */
+static bool drop_and_note(struct mm_kept *kept, uint64_t from, uint64_t to)
+{
+    if (to == from)
+        return true;
+    if (!drop_copies(NULL, from, to - from))
+        return false;
+    for (uint64_t page = (from - kept->base) / MM_PAGE; from < to; from += MM_PAGE, page++)
+        if ((mm_kept_prot(kept->range, page) & (PROT_READ | PROT_WRITE)) ==
+            (PROT_READ | PROT_WRITE))
+            mm_heat_note(kept, page);
+    return true;
+}
+
+static bool put_back_run(void *user, uint64_t at, uint64_t size)
+{
+    struct mm_kept *kept = user;
+    uint64_t end = at + size, first = at;
+
+    for (; at < end; at += MM_PAGE) {
+        if (!mm_heat_restore(kept, (at - kept->base) / MM_PAGE))
+            continue;
+        if (!drop_and_note(kept, first, at))
+            return false;
+        first = at + MM_PAGE;
+    }
+    return drop_and_note(kept, first, end);
+}
+
+/* Where the kernel is asked for copies. */
+static bool put_back_content(struct mm_kept *kept, bool everywhere)
+{
+    bool done = true;
+
+    if (kept->kind == MM_RANGE_DATA)
+        return mm_scan_private(kept->base, kept->base + kept->size, drop_copies, NULL);
+    if (everywhere || kept->kind != MM_RANGE_IMAGE)
+        return mm_scan_private(kept->base, kept->base + kept->size, put_back_run, kept);
+    for (uint32_t i = 0; done && i < kept->span_count; i++)
+        done = mm_scan_private(kept->spans[i].base, kept->spans[i].end, put_back_run, kept);
+    return done;
+}
+
 nt_status mm_kept_restore(struct mm_kept *kept, struct pe_error *err)
 {
-    nt_status status;
+    bool is_data = kept->kind == MM_RANGE_DATA, everywhere = kept->touched || kept->spans == NULL;
+    nt_status status = STATUS_SUCCESS;
 
     if (kept->replaced) {
         if (!map_anew(kept))
             return fail(kept, errno, err);
         memset(kept->range->attr, 0, (size_t)(kept->size / MM_PAGE));
-        kept->replaced = false;
-    } else if (!mm_scan_private(kept->base, kept->base + kept->size, drop_copies, NULL)) {
-        return fail(kept, errno, err);
+        kept->touched = true;
     }
-    status = put_back_attrs(kept, err);
-    if (!nt_ok(status))
-        kept->replaced = kept->kind == MM_RANGE_PRIVATE;
+    /* A data view's page returns to the section only when it has no copy. */
+    if (is_data && !put_back_content(kept, true))
+        return fail(kept, errno, err);
+    if (is_data || kept->touched)
+        status = put_back_attrs(kept, err);
+    if (nt_ok(status) && !is_data && !kept->replaced && !put_back_content(kept, everywhere))
+        status = fail(kept, errno, err);
+    if (nt_ok(status))
+        kept->replaced = kept->touched = false;
     return status;
 }
 

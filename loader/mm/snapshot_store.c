@@ -27,12 +27,8 @@
 #define STORE_SIZE (1ull << 40)
 #endif
 
-struct run {
-    uint64_t at, end;
-};
-
 struct runs {
-    struct run *run;
+    struct mm_span *run;
     size_t count, room;
     uint64_t gap;
     bool failed;
@@ -141,6 +137,8 @@ void mm_kept_free(struct mm_kept *kept)
         fallocate(store->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)kept->offset,
                   (off_t)kept->size);
     store_unref(store);
+    mm_heat_free(kept);
+    free(kept->spans);
     free(kept->stored);
     free(kept->attr);
     free(kept);
@@ -159,7 +157,7 @@ static bool add_run(void *user, uint64_t at, uint64_t size)
     }
     if (runs->count == runs->room) {
         size_t room = runs->room ? 2 * runs->room : 64;
-        struct run *grown = realloc(runs->run, room * sizeof(*grown));
+        struct mm_span *grown = realloc(runs->run, room * sizeof(*grown));
 
         runs->failed = grown == NULL;
         if (grown == NULL)
@@ -167,7 +165,7 @@ static bool add_run(void *user, uint64_t at, uint64_t size)
         runs->run = grown;
         runs->room = room;
     }
-    runs->run[runs->count++] = (struct run){at, at + size};
+    runs->run[runs->count++] = (struct mm_span){at, at + size};
     return true;
 }
 
@@ -186,7 +184,7 @@ static void merge_runs(struct runs *runs)
     struct runs merged = {.run = runs->run, .room = runs->room, .gap = WIDE_GAP};
 
     for (size_t i = 0; i < runs->count; i++)
-        add_run(&merged, runs->run[i].at, runs->run[i].end - runs->run[i].at);
+        add_run(&merged, runs->run[i].base, runs->run[i].end - runs->run[i].base);
     runs->count = merged.count;
 }
 
@@ -206,9 +204,9 @@ static bool find_stale(const struct mm_kept *kept, struct runs *runs)
 
 static int by_address(const void *a, const void *b)
 {
-    const struct run *x = a, *y = b;
+    const struct mm_span *x = a, *y = b;
 
-    return (x->at > y->at) - (x->at < y->at);
+    return (x->base > y->base) - (x->base < y->base);
 }
 
 static nt_status find_runs(const struct mm_kept *kept, struct mm_range *range, struct runs *runs,
@@ -293,9 +291,9 @@ static bool store_pages(struct mm_kept *kept, uint64_t at, uint64_t end, int pro
     return at == first || store_piece(kept, first, at, prot);
 }
 
-static bool store_run(struct mm_kept *kept, const struct mm_range *range, struct run run)
+static bool store_run(struct mm_kept *kept, const struct mm_range *range, struct mm_span run)
 {
-    uint64_t at = run.at, end;
+    uint64_t at = run.base, end;
 
     for (; at < run.end; at = end) {
         int prot = mm_kept_prot(range, mm_range_page(range, at));
@@ -321,9 +319,31 @@ static nt_status store_runs(struct mm_kept *kept, const struct mm_range *range,
     for (size_t i = 0; nt_ok(status) && i < runs->count; i++)
         if (!store_run(kept, range, runs->run[i]))
             status = pe_fail(err, mm_status_of_errno(errno), "a snapshot of 0x%llx-0x%llx: %s",
-                             (unsigned long long)runs->run[i].at,
+                             (unsigned long long)runs->run[i].base,
                              (unsigned long long)runs->run[i].end - 1, strerror(errno));
     return status;
+}
+
+/* What can be written in a view is most often a small part of it. */
+static void find_spans(struct mm_kept *kept, const struct mm_range *range)
+{
+    uint64_t pages = range->size / MM_PAGE;
+    struct runs runs = {.gap = WIDE_GAP};
+
+    free(kept->spans);
+    kept->spans = NULL;
+    kept->span_count = 0;
+    if (range->kind != MM_RANGE_IMAGE)
+        return;
+    for (uint64_t page = 0; page < pages && !runs.failed; page++)
+        if (mm_kept_prot(range, page) & PROT_WRITE)
+            add_run(&runs, range->base + page * MM_PAGE, MM_PAGE);
+    if (runs.failed) {
+        free(runs.run);
+        return;
+    }
+    kept->spans = runs.run;
+    kept->span_count = (uint32_t)runs.count;
 }
 
 nt_status mm_kept_fill(struct mm_kept *kept, struct mm_range *range, struct pe_error *err)
@@ -332,6 +352,7 @@ nt_status mm_kept_fill(struct mm_kept *kept, struct mm_range *range, struct pe_e
     struct runs runs = {0};
     nt_status status = STATUS_SUCCESS;
 
+    mm_heat_free(kept);
     kept->base = range->base;
     kept->size = range->size;
     kept->kind = range->kind;
@@ -348,6 +369,8 @@ nt_status mm_kept_fill(struct mm_kept *kept, struct mm_range *range, struct pe_e
         status = store_runs(kept, range, &runs, err);
     free(runs.run);
     memcpy(kept->attr, range->attr, pages);
+    find_spans(kept, range);
     kept->replaced = !nt_ok(status);
+    kept->touched = false;
     return status;
 }

@@ -210,6 +210,7 @@ static int close_pages(struct mm_view *view, int now)
 {
     uint64_t end = view->range.size / MM_PAGE, count;
 
+    mm_snapshot_touch(&view->range);
     for (uint64_t page = 0; page < end; page += count) {
         int prot;
 

@@ -45,6 +45,7 @@ static void store(struct mm_range *range, uint64_t page, uint64_t end, uint32_t 
     uint32_t private_protect =
         range->kind == MM_RANGE_IMAGE ? mm_protect_for_image(protect) : protect;
 
+    mm_snapshot_touch(range);
     for (; page < end; page++) {
         uint8_t flags = range->attr[page] & (MM_ATTR_SHARED | MM_ATTR_WRITTEN);
 
