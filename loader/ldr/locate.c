@@ -113,24 +113,43 @@ static bool open_plain(const char *path, struct ldr_located *out)
 static nt_status open_file(const char *path, struct ldr_located *out, struct mm_file_id *id,
                            struct pe_error *err)
 {
-    struct stat st;
-    if (!open_plain(path, out)) {
+    struct stat *st = &out->source.st;
+    if (out->source.fd < 0 && !open_plain(path, out)) {
         out->path = absolute_path(path, &out->directory);
         out->source.fd = out->path ? open(out->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1;
     }
-    if (out->source.fd < 0 || fstat(out->source.fd, &st) != 0) {
+    if (out->source.fd < 0 || fstat(out->source.fd, st) != 0) {
         return open_failed(path, err);
     }
-    if (!S_ISREG(st.st_mode)) {
-        return pe_fail(
-            err, S_ISDIR(st.st_mode) ? STATUS_FILE_IS_A_DIRECTORY : STATUS_INVALID_FILE_FOR_SECTION,
-            "%s is no regular file", path);
+    if (!S_ISREG(st->st_mode)) {
+        return pe_fail(err,
+                       S_ISDIR(st->st_mode) ? STATUS_FILE_IS_A_DIRECTORY
+                                            : STATUS_INVALID_FILE_FOR_SECTION,
+                       "%s is no regular file", path);
     }
     out->source.path = out->path;
     out->source.name = out->path;
-    id->dev = st.st_dev;
-    id->ino = st.st_ino;
+    id->dev = st->st_dev;
+    id->ino = st->st_ino;
     return STATUS_SUCCESS;
+}
+
+/* A path that is spelled as the host spells it needs no search; most are. */
+static bool open_spelled(const struct ldr_load_options *options, struct ldr_located *out,
+                         struct mm_file_id *id)
+{
+    char file[PATH_MAX];
+    if (strchr(options->name, '/') == NULL || strpbrk(options->name, "\\:") != NULL ||
+        !ldr_file_name(options->name, options->flags, file, sizeof file) ||
+        !open_plain(file, out)) {
+        return false;
+    }
+    if (nt_ok(open_file(out->path, out, id, NULL))) {
+        return true;
+    }
+    ldr_located_free(out);
+    *out = (struct ldr_located){.source = {.fd = -1}};
+    return false;
 }
 
 /* ---- the search ---- */
@@ -160,12 +179,17 @@ static nt_status search(const struct ldr_load_options *options, const char *impo
 {
     struct {
         char resolved[PATH_MAX], searched[PATH_MAX];
-    } *text = malloc(sizeof *text);
+    } * text;
+    struct mm_file_id id;
+    if (!machine && open_spelled(options, out, &id)) {
+        out->loaded = options->flags & LDR_MAP_ONLY ? NULL : ldr_find_file(&id);
+        return STATUS_SUCCESS;
+    }
+    text = malloc(sizeof *text);
     if (!text) {
         return pe_fail(err, STATUS_NO_MEMORY, "%s: not enough memory", options->name);
     }
     bool listed = !(options->flags & LDR_MAP_ONLY);
-    struct mm_file_id id;
     nt_status status = STATUS_SUCCESS;
     text->searched[0] = '\0';
     switch (resolve(options->name, importer_dir, options->flags, machine, text->resolved,

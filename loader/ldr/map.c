@@ -105,14 +105,17 @@ static nt_status check_rules(const struct ldr_module *module, uint32_t flags, st
         query = (struct pe_rule_query){PE_STAGE_PROCESS | PE_STAGE_LOADER, PE_ROLE_PROGRAM};
     }
     /* Whoever has made the relocated form has asked them, before fixups changed what they ask. */
-    bool asked = mm_section_fixups(mm_view_section(module->view)) != NULL;
+    struct mm_section *section = mm_view_section(module->view);
+    bool asked = mm_section_fixups(section) || (mm_section_marks(section) & query.roles);
     if (module->builtin || module->kind != LDR_KIND_IMAGE || asked) {
         return STATUS_SUCCESS;
     }
     nt_status status = pe_rules_check(mm_view_image(module->view), query, err);
     if (!nt_ok(status)) {
         pe_error_prefix(err, "%s: ", module->name);
+        return status;
     }
+    mm_section_mark(section, query.roles); /* by the version that the section is made for */
     return status;
 }
 
@@ -250,7 +253,8 @@ static nt_status create_section(const struct ldr_source *source, struct mm_secti
                                                    mm_windows(), out, err);
     }
     ob_image_registry_start();
-    return mm_section_create_image(source->fd, source->name, mm_windows(), out, err);
+    return mm_section_create_image_of(source->fd, &source->st, source->name, mm_windows(), out,
+                                      err);
 }
 
 /* Maps the section into the record and relocates it. */

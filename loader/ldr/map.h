@@ -4,6 +4,8 @@
 #ifndef LDR_MAP_H
 #define LDR_MAP_H
 
+#include <sys/stat.h>
+
 #include "loader/ldr/module.h"
 
 /* What to map: exactly one of `fd` >= 0, `bytes`, `builtin`. */
@@ -11,6 +13,7 @@ struct ldr_source {
     const char *name; /* base name or path: what errors and the record call it */
     const char *path; /* host path of a file */
     int fd;
+    struct stat st; /* of the file */
     const void *bytes;
     uint64_t size;
     const struct ldr_builtin *builtin;

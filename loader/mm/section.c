@@ -225,22 +225,27 @@ static nt_status read_and_create(int fd, const char *name, enum pe_windows windo
     return status;
 }
 
+nt_status mm_section_create_image_of(int fd, const struct stat *st, const char *name,
+                                     enum pe_windows windows, struct mm_section **out,
+                                     struct pe_error *err)
+{
+    struct mm_cache_key key = mm_cached_key(st, windows);
+    struct mm_section *known = S_ISREG(st->st_mode) ? mm_cached_open(&key, fd, name) : NULL;
+
+    if (known == NULL)
+        return read_and_create(fd, name, windows, out, err);
+    *out = known;
+    return STATUS_SUCCESS;
+}
+
 nt_status mm_section_create_image(int fd, const char *name, enum pe_windows windows,
                                   struct mm_section **out, struct pe_error *err)
 {
     struct stat st;
-    struct mm_cache_key key;
-    struct mm_section *known;
 
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-        key = mm_cached_key(&st, windows);
-        known = mm_cached_open(&key, fd, name);
-        if (known != NULL) {
-            *out = known;
-            return STATUS_SUCCESS;
-        }
-    }
-    return read_and_create(fd, name, windows, out, err);
+    if (fstat(fd, &st) != 0)
+        return read_and_create(fd, name, windows, out, err);
+    return mm_section_create_image_of(fd, &st, name, windows, out, err);
 }
 
 nt_status mm_section_create_image_from_memory(const void *bytes, uint64_t size, const char *name,
@@ -362,6 +367,16 @@ uint32_t mm_section_extent_index(const struct mm_section *section, uint32_t rva,
     }
     *inside = low < section->extent_count && rva >= section->extents[low].rva;
     return low;
+}
+
+uint32_t mm_section_marks(const struct mm_section *section)
+{
+    return atomic_load(&section->marks);
+}
+
+void mm_section_mark(struct mm_section *section, uint32_t marks)
+{
+    atomic_fetch_or(&section->marks, marks);
 }
 
 uint32_t mm_section_size(const struct mm_section *section)

@@ -11,6 +11,7 @@
 #define MM_SECTION_H
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "pe/image.h"
 #include "reloc/reloc.h"
@@ -52,6 +53,10 @@ struct mm_file_id {
  */
 nt_status mm_section_create_image(int fd, const char *name, enum pe_windows windows,
                                   struct mm_section **out, struct pe_error *err);
+/* The same when fstat() of the descriptor has just said `st`. */
+nt_status mm_section_create_image_of(int fd, const struct stat *st, const char *name,
+                                     enum pe_windows windows, struct mm_section **out,
+                                     struct pe_error *err);
 /*
  * Where processes find each other's image section objects. An object that comes from here is only a
  * candidate: it says by itself which file it was made of, and once it says so it cannot be changed.
@@ -80,6 +85,12 @@ nt_status mm_section_finish(struct mm_section *section, struct pe_error *err);
 /* Writes into an object that is not sealed yet; false when that is not possible. The bytes belong
  * to no SHARED PE section and to none that is mapped from the file. */
 bool mm_section_patch(struct mm_section *section, uint32_t rva, const void *bytes, uint32_t len);
+/*
+ * What is found out about the mapped image once need not be found out again as long as the section
+ * lives: its maker may leave marks, and find them when the same file is loaded again.
+ */
+uint32_t mm_section_marks(const struct mm_section *section);
+void mm_section_mark(struct mm_section *section, uint32_t marks);
 /* What relocated the pages of a section that a view got because its image had to move; NULL for any
  * other. */
 const struct reloc_plan *mm_section_fixups(const struct mm_section *section);

@@ -29,7 +29,7 @@ struct mm_label {
 };
 
 struct mm_section {
-    atomic_uint references;
+    atomic_uint references, marks;
     char *name;
     struct pe_image image; /* bytes and file_headers: a copy of the file's headers */
     struct mm_extent *extents;
