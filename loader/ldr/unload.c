@@ -74,5 +74,6 @@ void ldr_shutdown(void)
         ldr_module_destroy(LDR_CONTAINER(ldr_unlisted.next, struct ldr_module, order));
     }
     ldr_search_set_application_dir(NULL);
+    mm_section_forget_known();
     ldr_unlock();
 }

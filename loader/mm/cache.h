@@ -23,6 +23,11 @@
 
 #include "pe/status.h"
 
+/* Of an image file's name, for people who read memory maps; of other characters than letters,
+ * digits,
+ * '.', '_' and '-' nothing is left. */
+#define MM_CACHE_IMAGE_NAME 24u
+
 /* What an entry was made of. No padding: its bytes are compared and digested. */
 struct mm_cache_key {
     uint64_t dev, ino, size; /* of the image file */
@@ -30,6 +35,7 @@ struct mm_cache_key {
     uint64_t base;    /* relocated to lie there; 0 = as the file has it */
     uint32_t windows; /* enum pe_windows that it was read by */
     uint32_t layout;  /* which pages are here and which are mapped from the image file; a version */
+    char name[MM_CACHE_IMAGE_NAME]; /* cut, the rest zero */
 };
 
 /* Bytes that fit into an entry's note, for whoever builds it to fill. */

@@ -24,8 +24,8 @@ struct head {
     uint32_t zero;
     uint64_t sum; /* of all that stands before it, and of note and path */
 };
-_Static_assert(sizeof(struct mm_cache_key) == 72, "digested: no padding in either word size");
-_Static_assert(sizeof(struct head) == 120, "both word sizes read it");
+_Static_assert(sizeof(struct mm_cache_key) == 96, "digested: no padding in either word size");
+_Static_assert(sizeof(struct head) == 144, "both word sizes read it");
 _Static_assert(sizeof(struct head) + MM_CACHE_NOTE < PE_PAGE_SIZE, "room for a path");
 
 /* An image is mapped with 32-bit RVAs; what has more pages was not written by us. */
@@ -67,6 +67,12 @@ uint64_t mm_cache_sum(const void *bytes, size_t size)
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
+static bool is_plain(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+}
+
 void mm_cache_name(const struct mm_cache_key *key, uint8_t digest[MM_CACHE_DIGEST],
                    char name[MM_CACHE_NAME])
 {
@@ -77,9 +83,13 @@ void mm_cache_name(const struct mm_cache_key *key, uint8_t digest[MM_CACHE_DIGES
         *end++ = "0123456789abcdef"[digest[i] >> 4];
         *end++ = "0123456789abcdef"[digest[i] & 15];
     }
-    *end = '\0';
     if (key->base != 0)
-        snprintf(end, MM_CACHE_NAME - 2 * MM_CACHE_DIGEST, "-%" PRIx64, key->base);
+        end += snprintf(end, MM_CACHE_NAME - 2 * MM_CACHE_DIGEST, "-%" PRIx64, key->base);
+    *end++ = '.';
+    for (uint32_t i = 0; i < MM_CACHE_IMAGE_NAME && key->name[i] != '\0'; i++)
+        if (is_plain(key->name[i]))
+            *end++ = key->name[i];
+    *end = '\0';
 }
 
 static int hex_digit(char c)
@@ -98,10 +108,17 @@ bool mm_cache_name_digest(const char *name, uint8_t digest[MM_CACHE_DIGEST])
             return false;
         digest[i] = (uint8_t)(high << 4 | low);
     }
-    if (*name == '\0')
-        return true;
-    rest = *name == '-' ? strspn(name + 1, "0123456789abcdef") : 0;
-    return rest >= 1 && rest <= 16 && name[1 + rest] == '\0';
+    if (*name == '-') {
+        rest = strspn(name + 1, "0123456789abcdef");
+        if (rest < 1 || rest > 16)
+            return false;
+        name += 1 + rest;
+    }
+    if (*name != '.')
+        return false;
+    for (rest = 1; is_plain(name[rest]) && rest <= MM_CACHE_IMAGE_NAME; rest++)
+        continue;
+    return name[rest] == '\0';
 }
 
 /* ---- the page -------------------------------------------------------------------------------- */

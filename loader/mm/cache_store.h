@@ -48,7 +48,7 @@ void mm_cache_place_close(struct mm_cache_place *place);
  */
 
 #define MM_CACHE_DIGEST 16u
-#define MM_CACHE_NAME   64u /* room for an entry's name */
+#define MM_CACHE_NAME   80u /* room for an entry's name */
 
 void mm_cache_name(const struct mm_cache_key *key, uint8_t digest[MM_CACHE_DIGEST],
                    char name[MM_CACHE_NAME]);

@@ -195,7 +195,7 @@ static nt_status create(struct pe_span bytes, int fd, const struct mm_file_state
     if (section == NULL)
         return pe_fail(err, STATUS_NO_MEMORY, "%s: no memory for the section object", name);
     if (state != NULL) {
-        struct mm_cache_key key = mm_cached_key(&state->st, windows);
+        struct mm_cache_key key = mm_cached_key(&state->st, name, windows);
 
         mm_section_set_file(section, &key);
     }
@@ -229,7 +229,7 @@ nt_status mm_section_create_image_of(int fd, const struct stat *st, const char *
                                      enum pe_windows windows, struct mm_section **out,
                                      struct pe_error *err)
 {
-    struct mm_cache_key key = mm_cached_key(st, windows);
+    struct mm_cache_key key = mm_cached_key(st, name, windows);
     struct mm_section *known = S_ISREG(st->st_mode) ? mm_cached_open(&key, fd, name) : NULL;
 
     if (known == NULL)
@@ -261,9 +261,9 @@ struct mm_section *mm_section_ref(struct mm_section *section)
     return section;
 }
 
-void mm_section_unref(struct mm_section *section)
+static void destroy(struct mm_section *section)
 {
-    if (section == NULL || atomic_fetch_sub(&section->references, 1) != 1)
+    if (section == NULL)
         return;
     mm_share_withdraw(section);
     if (section->cached)
@@ -277,6 +277,13 @@ void mm_section_unref(struct mm_section *section)
     free(section->extents);
     free(section->name);
     free(section);
+}
+
+void mm_section_unref(struct mm_section *section)
+{
+    if (section == NULL || atomic_fetch_sub(&section->references, 1) != 1)
+        return;
+    destroy(section->reusable && section->finished ? mm_known_put(section) : section);
 }
 
 /* Lock held. */
@@ -295,6 +302,9 @@ nt_status mm_section_finish(struct mm_section *section, struct pe_error *err)
 {
     nt_status status;
 
+    atomic_store(&section->finished, true);
+    if (section->cached)
+        return STATUS_SUCCESS;
     pthread_mutex_lock(&section->lock);
     status = seal(section, err);
     pthread_mutex_unlock(&section->lock);

@@ -17,9 +17,10 @@
 /* Another process may be building the same, or throwing away what it found. */
 #define MAX_ROUNDS 3
 
-struct mm_cache_key mm_cached_key(const struct stat *st, enum pe_windows windows)
+struct mm_cache_key mm_cached_key(const struct stat *st, const char *name, enum pe_windows windows)
 {
-    return (struct mm_cache_key){
+    const char *slash = strrchr(name, '/');
+    struct mm_cache_key key = {
         .dev = st->st_dev,
         .ino = st->st_ino,
         .size = (uint64_t)st->st_size,
@@ -30,6 +31,10 @@ struct mm_cache_key mm_cached_key(const struct stat *st, enum pe_windows windows
         .windows = windows,
         .layout = LAYOUT_VERSION,
     };
+
+    name = slash != NULL ? slash + 1 : name;
+    memcpy(key.name, name, strnlen(name, sizeof(key.name)));
+    return key;
 }
 
 static void take_entry(struct mm_section *section, const struct mm_cache_key *key,
@@ -81,7 +86,7 @@ struct mm_section *mm_cached_take(const struct mm_cache_key *key, struct mm_cach
         settled && section->size == entry->image_size && section->moved == (key->base != 0) &&
         keep_file(section, fd)) {
         mm_section_settle(section);
-        mm_known_add(section);
+        section->reusable = true;
         return section;
     }
     mm_section_unref(section);
@@ -90,7 +95,7 @@ struct mm_section *mm_cached_take(const struct mm_cache_key *key, struct mm_cach
 
 struct mm_section *mm_cached_open(const struct mm_cache_key *key, int fd, const char *name)
 {
-    struct mm_section *section = mm_known_find(key, name);
+    struct mm_section *section = mm_known_take(key, name);
     uint8_t note[MM_CACHE_NOTE];
     struct mm_cache_entry entry;
     uint32_t note_size;
@@ -153,7 +158,7 @@ static bool build(struct mm_section *section, const struct mm_cache_key *key,
 bool mm_cached_adopt_or_build(struct mm_section *section, struct pe_span bytes, int fd,
                               const struct mm_file_state *state, const struct mm_plan *plan)
 {
-    struct mm_cache_key key = mm_cached_key(&state->st, section->image.windows);
+    struct mm_cache_key key = mm_cached_key(&state->st, section->name, section->image.windows);
     uint8_t note[MM_CACHE_NOTE];
     bool settled = mm_file_is_settled(state), done = false;
     uint32_t size = mm_note_write(section, settled, note);
@@ -171,7 +176,6 @@ bool mm_cached_adopt_or_build(struct mm_section *section, struct pe_span bytes, 
         if (begun == MM_CACHE_BEGUN)
             done = build(section, &key, &work, bytes, fd, note, size, plan);
     }
-    if (done && settled && keep_file(section, fd))
-        mm_known_add(section);
+    section->reusable = done && settled && keep_file(section, fd);
     return done;
 }

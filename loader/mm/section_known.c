@@ -31,37 +31,35 @@ static void put_first(struct mm_section *section)
     known[0] = section;
 }
 
-struct mm_section *mm_known_find(const struct mm_cache_key *key, const char *name)
+struct mm_section *mm_known_take(const struct mm_cache_key *key, const char *name)
 {
-    struct mm_section *found = NULL, *stale = NULL;
+    struct mm_section *found = NULL;
 
     pthread_mutex_lock(&lock);
     for (uint32_t i = 0; i < KNOWN_COUNT && known[i] != NULL && found == NULL; i++)
         if (memcmp(&known[i]->cache_key, key, sizeof(*key)) == 0 &&
             strcmp(known[i]->name, name) == 0)
             found = take_out(i);
-    if (found != NULL && !mm_cache_still_trusted(&found->entry)) {
-        stale = found;
-        found = NULL;
-    }
-    if (found != NULL) {
-        put_first(found);
-        mm_section_ref(found);
-    }
     pthread_mutex_unlock(&lock);
-    mm_section_unref(stale);
-    return found;
+    if (found == NULL)
+        return NULL;
+    mm_section_ref(found);
+    if (mm_cache_still_trusted(&found->entry))
+        return found;
+    found->reusable = false;
+    mm_section_unref(found);
+    return NULL;
 }
 
-void mm_known_add(struct mm_section *section)
+struct mm_section *mm_known_put(struct mm_section *section)
 {
     struct mm_section *oldest;
 
     pthread_mutex_lock(&lock);
     oldest = take_out(KNOWN_COUNT - 1);
-    put_first(mm_section_ref(section));
+    put_first(section);
     pthread_mutex_unlock(&lock);
-    mm_section_unref(oldest);
+    return oldest;
 }
 
 void mm_section_forget_known(void)
@@ -72,6 +70,8 @@ void mm_section_forget_known(void)
     memcpy(all, known, sizeof(all));
     memset(known, 0, sizeof(known));
     pthread_mutex_unlock(&lock);
-    for (uint32_t i = 0; i < KNOWN_COUNT; i++)
-        mm_section_unref(all[i]);
+    for (uint32_t i = 0; i < KNOWN_COUNT && all[i] != NULL; i++) {
+        all[i]->reusable = false;
+        mm_section_unref(mm_section_ref(all[i]));
+    }
 }

@@ -46,6 +46,8 @@ struct mm_section {
     struct reloc_plan fixups;
     struct mm_cache_key cache_key; /* of a file's section, cached or not */
     bool cached;                   /* object_fd is that of `entry`; sealed from the start */
+    bool reusable;                 /* all that the key says of the file is known to hold */
+    atomic_bool finished;          /* a module or a section of an image has had it */
     struct mm_cache_entry entry;
     /* Under `lock`: */
     pthread_mutex_t lock;
@@ -99,7 +101,7 @@ bool mm_note_read(struct mm_section *section, const uint8_t *note, uint32_t size
 
 /* section_cached.c: image objects that are entries of the cache. */
 
-struct mm_cache_key mm_cached_key(const struct stat *st, enum pe_windows windows);
+struct mm_cache_key mm_cached_key(const struct stat *st, const char *name, enum pe_windows windows);
 /*
  * The section of a file whose entry is trusted, or that this process has had before: nothing of the
  * file is read. `base` of the key: 0, or what it is relocated for. NULL: there is none.
@@ -125,10 +127,11 @@ struct mm_section *mm_section_relocated(const struct mm_section *section, uint64
 
 /* section_known.c: sections of cache entries that are kept open after their last use. */
 
-/* A new reference, or NULL. */
-struct mm_section *mm_known_find(const struct mm_cache_key *key, const char *name);
-/* The list gets a reference of its own. */
-void mm_known_add(struct mm_section *section);
+/* The section leaves the list, with one reference; or NULL. */
+struct mm_section *mm_known_take(const struct mm_cache_key *key, const char *name);
+/* The section's last reference is gone: it is kept instead of the one that was not used for the
+ * longest time, which is returned and is to be destroyed; NULL = none. */
+struct mm_section *mm_known_put(struct mm_section *section);
 
 /* section_share.c: one object per image file for all processes. */
 

@@ -196,5 +196,6 @@ int main(void)
         cmocka_unit_test(test_region_tables),
         cmocka_unit_test(test_private_pages_after_relocation),
     };
+    setenv("PELDR_CACHE", "off", 1); /* relocated for this process alone */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
