@@ -109,15 +109,16 @@ static void test_keys_differ(void **state)
     assert_recovers(1);
 }
 
-/* The base stands in the file's name, for people. */
+/* Base and image stand in the file's name, for people. */
 static void test_name_tells_base(void **state)
 {
     struct mm_cache_key key = cache_key(1);
     uint8_t digest[MM_CACHE_DIGEST], again[MM_CACHE_DIGEST];
     char name[MM_CACHE_NAME];
     key.base = 0x7ffff7a50000;
+    memcpy(key.name, "my \xc3\xa4 DLL/1.dll", 15);
     mm_cache_name(&key, digest, name);
-    assert_string_equal(name + 32, "-7ffff7a50000");
+    assert_string_equal(name + 32, "-7ffff7a50000.myDLL1.dll");
     assert_true(mm_cache_name_digest(name, again));
     assert_memory_equal(digest, again, sizeof(digest));
     name[33] = 'g';
