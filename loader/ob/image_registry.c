@@ -39,6 +39,27 @@ struct slot {
 static struct slot *table;
 static struct ob_backing *backing;
 
+/* Nothing is opened before somebody asks: images whose objects are in the cache are found there. */
+static void open_table(void)
+{
+    const uint64_t size = SLOT_COUNT * sizeof(struct slot);
+    void *memory;
+    if (!nt_ok(ob_backing_open("images", size, NULL, NULL, &backing, NULL, NULL)))
+        return;
+    if (!nt_ok(mm_host_map(ob_backing_fd(backing), 0, size, &memory, NULL))) {
+        ob_backing_close(backing);
+        return;
+    }
+    table = memory;
+}
+
+static bool has_table(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, open_table);
+    return table != NULL;
+}
+
 static struct slot *slot_at(uint64_t key, uint32_t index)
 {
     return &table[((uint32_t)(key >> 32) + index) % SLOT_COUNT];
@@ -75,7 +96,7 @@ static int open_of_holder(uint64_t holder)
 
 static int find(uint64_t key, uint32_t *cursor)
 {
-    while (*cursor < WINDOW) {
+    while (has_table() && *cursor < WINDOW) {
         struct slot *slot = slot_at(key, (*cursor)++);
         uint64_t holder = __atomic_load_n(&slot->holder, __ATOMIC_ACQUIRE);
         if (holder == 0 || __atomic_load_n(&slot->key, __ATOMIC_RELAXED) != key)
@@ -149,6 +170,8 @@ static uint32_t publish(uint64_t key, int fd, bool first, bool *other)
 {
     static pthread_mutex_t threads = PTHREAD_MUTEX_INITIALIZER;
     uint32_t ticket = 0;
+    if (!has_table())
+        return 0;
     if (!first)
         return take(key, fd);
     pthread_mutex_lock(&threads);
@@ -168,25 +191,10 @@ static void withdraw(uint32_t ticket, int fd)
     replace(&table[ticket - 1], holder_of(getpid(), fd), 0);
 }
 
-static void start(void)
-{
-    static const struct mm_image_registry registry = {find, publish, withdraw};
-    const uint64_t size = SLOT_COUNT * sizeof(struct slot);
-    void *memory;
-    if (!nt_ok(ob_backing_open("images", size, NULL, NULL, &backing, NULL, NULL)))
-        return;
-    if (!nt_ok(mm_host_map(ob_backing_fd(backing), 0, size, &memory, NULL))) {
-        ob_backing_close(backing);
-        return;
-    }
-    table = memory;
-    mm_section_set_registry(&registry);
-}
-
 void ob_image_registry_start(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, start);
+    static const struct mm_image_registry registry = {find, publish, withdraw};
+    mm_section_set_registry(&registry);
 }
 
 nt_status ob_image_create(int fd, const char *name, struct mm_section **out, struct pe_error *err)
