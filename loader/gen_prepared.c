@@ -60,7 +60,8 @@ static void open_image(struct job *job)
 
 static void write_bytes(const struct job *job)
 {
-    fprintf(job->out, "static const uint64_t bytes_%u[] = {", job->number);
+    fprintf(job->out, "static const uint64_t bytes_%u[%u] __attribute__((aligned(%u))) = {",
+            job->number, (unsigned)pe_mapped_size(&job->image) / 8, PE_PAGE_SIZE);
     for (uint64_t at = 0; at < job->size; at += 8) {
         uint64_t value;
         memcpy(&value, job->bytes + at, 8); /* the size is a multiple of a page */
@@ -112,9 +113,11 @@ static void write_row(const struct job *job, FILE *rows)
 {
     unsigned n = job->number;
     fprintf(rows,
-            "{\"%s\", (const uint8_t *)bytes_%u, %u, 0x%x, 0x%x, %u, %u, functions_%u, data_%u},\n",
-            job->builtin->name, n, (unsigned)job->size, (unsigned)ldr_builtin_base(job->builtin),
-            job->pointers, job->plan.functions, job->data_count, n, n);
+            "{\"%s\", (const uint8_t *)bytes_%u, 0x%x, 0x%x, 0x%x, 0x%x, %u, %u, functions_%u, "
+            "data_%u},\n",
+            job->builtin->name, n, (unsigned)job->size, pe_mapped_size(&job->image),
+            (unsigned)ldr_builtin_base(job->builtin), job->pointers, job->plan.functions,
+            job->data_count, n, n);
 }
 
 static void write_builtin(FILE *out, FILE *rows, const struct ldr_builtin *builtin, unsigned number)

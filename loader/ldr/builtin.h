@@ -67,9 +67,10 @@ struct ldr_prepared_data {
     struct ldr_row_ref from; /* receives the address in its `location` */
 };
 struct ldr_prepared {
-    const char *name; /* of the builtin */
-    const uint8_t *bytes;
-    uint32_t size, base;
+    const char *name;     /* of the builtin */
+    const uint8_t *bytes; /* the file, then zeroes to the end of the image; page-aligned */
+    uint32_t size;        /* of the file */
+    uint32_t image_size, base;
     uint32_t pointers; /* RVA of the pointer table: the gate, then the functions */
     uint32_t function_count, data_count;
     const struct ldr_row_ref *functions;

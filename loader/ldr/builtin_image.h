@@ -26,10 +26,12 @@ uint64_t ldr_builtin_base(const struct ldr_builtin *builtin);
  */
 nt_status ldr_builtin_image(const struct ldr_builtin *builtin, uint8_t **bytes, uint64_t *size,
                             struct pe_error *err);
-/* The same as a section object, of which no view has been mapped. */
+/* The same as a section object. Its views are to be connected to the host's functions while they
+ * are open. */
 nt_status ldr_builtin_section(const struct ldr_builtin *builtin, struct mm_section **out,
                               struct pe_error *err);
-/* builtin_prepared.c: the same two from the prepared image. */
+void ldr_builtin_connect(const struct ldr_builtin *builtin, const struct pe_image *mapped);
+/* builtin_prepared.c: the first two from the prepared image. */
 nt_status ldr_prepared_image(const struct ldr_builtin *builtin, uint8_t **bytes, uint64_t *size,
                              struct pe_error *err);
 nt_status ldr_prepared_section(const struct ldr_builtin *builtin, struct mm_section **out,

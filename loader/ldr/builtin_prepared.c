@@ -8,64 +8,41 @@
 
 #include "loader/ldr/builtin_image.h"
 
-static nt_status no_memory(const struct ldr_builtin *builtin, struct pe_error *err)
-{
-    return pe_fail(err, STATUS_NO_MEMORY, "builtin module %s: no memory", builtin->name);
-}
-
-/* The pointer table, malloc'ed; NULL = no memory. */
-static void **make_pointers(const struct ldr_builtin *builtin, uint32_t *size)
+static void write_pointers(const struct ldr_builtin *builtin, uint8_t *image)
 {
     const struct ldr_prepared *prepared = builtin->prepared;
-    *size = (prepared->function_count + 1) * (uint32_t)sizeof(void *);
-    void **pointers = malloc(*size);
-    if (pointers == NULL)
-        return NULL;
-    pointers[0] = (void *)ldr_trap_entry;
+    const void **pointers = (const void **)(image + prepared->pointers);
+    pointers[0] = (const void *)ldr_trap_entry;
     for (uint32_t i = 0; i < prepared->function_count; i++)
-        pointers[i + 1] = (void *)(uintptr_t)builtin->row(prepared->functions[i])->address;
-    return pointers;
+        pointers[i + 1] = builtin->row(prepared->functions[i])->address;
 }
 
 nt_status ldr_prepared_image(const struct ldr_builtin *builtin, uint8_t **bytes, uint64_t *size,
                              struct pe_error *err)
 {
     const struct ldr_prepared *prepared = builtin->prepared;
-    uint32_t pointers_size;
-    void **pointers = make_pointers(builtin, &pointers_size);
     uint8_t *image = malloc(prepared->size);
-    if (image != NULL && pointers != NULL) {
-        memcpy(image, prepared->bytes, prepared->size);
-        memcpy(image + prepared->pointers, pointers, pointers_size);
-        *bytes = image;
-        *size = prepared->size;
-        free(pointers);
-        return STATUS_SUCCESS;
-    }
-    free(image);
-    free(pointers);
-    return no_memory(builtin, err);
+    if (image == NULL)
+        return pe_fail(err, STATUS_NO_MEMORY, "builtin module %s: no memory", builtin->name);
+    memcpy(image, prepared->bytes, prepared->size);
+    write_pointers(builtin, image);
+    *bytes = image;
+    *size = prepared->size;
+    return STATUS_SUCCESS;
 }
 
 nt_status ldr_prepared_section(const struct ldr_builtin *builtin, struct mm_section **out,
                                struct pe_error *err)
 {
-    const struct ldr_prepared *prepared = builtin->prepared;
-    struct mm_section *section = NULL;
-    uint32_t size;
-    void **pointers = make_pointers(builtin, &size);
-    if (pointers == NULL)
-        return no_memory(builtin, err);
-    nt_status status = mm_section_create_image_from_memory(
-        prepared->bytes, prepared->size, builtin->name, mm_windows(), &section, err);
-    if (nt_ok(status) && !mm_section_patch(section, prepared->pointers, pointers, size))
-        status = no_memory(builtin, err);
-    free(pointers);
-    if (nt_ok(status))
-        *out = section;
-    else
-        mm_section_unref(section);
-    return status;
+    return mm_section_create_image_from_memory(builtin->prepared->bytes,
+                                               builtin->prepared->image_size, builtin->name,
+                                               mm_windows(), out, err);
+}
+
+void ldr_builtin_connect(const struct ldr_builtin *builtin, const struct pe_image *mapped)
+{
+    if (builtin->prepared != NULL)
+        write_pointers(builtin, (uint8_t *)(uintptr_t)mapped->bytes.data);
 }
 
 void ldr_prepared_bind(const struct ldr_builtin *builtin, const struct pe_image *mapped)

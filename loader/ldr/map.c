@@ -312,6 +312,9 @@ nt_status ldr_map_image(struct ldr_source *source, enum ldr_kind kind, uint32_t 
         module->inert = foreign || source->builtin;
         status = map_section(module, section, flags, base, err);
     }
+    if (nt_ok(status) && source->builtin) {
+        ldr_builtin_connect(source->builtin, mm_view_image(module->view));
+    }
     if (nt_ok(status)) {
         status = mm_section_finish(section, err);
     }

@@ -74,7 +74,7 @@ static bool read_content(const struct mm_section *section, uint32_t rva, uint8_t
         size = extent->size - skip < end - at ? extent->size - skip : end - at;
         if (extent->source == MM_SOURCE_FILE
                 ? !read_all(section->file_fd, to, size, extent->offset + skip)
-                : !read_all(section->object_fd, to, size, at))
+                : !read_all(section->object_fd, to, size, section->object_offset + at))
             return false;
         to += size;
         at += size;

@@ -22,7 +22,7 @@
 /* A gap that is seen but cannot be had was lost to another thread; this often is enough. */
 #define MAX_ATTEMPTS 64
 
-nt_status mm_reserve_with(uint64_t base, uint64_t size, int fd, int prot)
+nt_status mm_reserve_with(uint64_t base, uint64_t size, int fd, uint64_t offset, int prot)
 {
     int anonymous = fd < 0 ? MAP_ANONYMOUS : 0;
     void *got;
@@ -30,7 +30,7 @@ nt_status mm_reserve_with(uint64_t base, uint64_t size, int fd, int prot)
     if (!mm_in_user_space(base, size))
         return STATUS_CONFLICTING_ADDRESSES;
     got = mmap(mm_ptr(base), (size_t)size, prot,
-               MAP_PRIVATE | anonymous | MAP_NORESERVE | MAP_FIXED_NOREPLACE, fd, 0);
+               MAP_PRIVATE | anonymous | MAP_NORESERVE | MAP_FIXED_NOREPLACE, fd, (off_t)offset);
     if (got == MAP_FAILED)
         return errno == ENOMEM ? STATUS_NO_MEMORY : STATUS_CONFLICTING_ADDRESSES;
     if (got == mm_ptr(base))
@@ -41,7 +41,7 @@ nt_status mm_reserve_with(uint64_t base, uint64_t size, int fd, int prot)
 
 nt_status mm_reserve_at(uint64_t base, uint64_t size)
 {
-    return mm_reserve_with(base, size, -1, PROT_NONE);
+    return mm_reserve_with(base, size, -1, 0, PROT_NONE);
 }
 
 void mm_unreserve(uint64_t base, uint64_t size)

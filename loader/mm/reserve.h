@@ -12,8 +12,8 @@
 
 /* Reserves exactly [base, base+size). STATUS_CONFLICTING_ADDRESSES when it is taken or unusable. */
 nt_status mm_reserve_at(uint64_t base, uint64_t size);
-/* The same by a private mapping of the first `size` bytes of `fd` with PROT_*. */
-nt_status mm_reserve_with(uint64_t base, uint64_t size, int fd, int prot);
+/* The same by a private mapping of `size` bytes of `fd` from `offset` on with PROT_*. */
+nt_status mm_reserve_with(uint64_t base, uint64_t size, int fd, uint64_t offset, int prot);
 /* Reserves `size` bytes that end at or below `limit` (0 = anywhere). */
 nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, uint64_t *base);
 /*

@@ -112,7 +112,8 @@ static nt_status find_or_build(struct mm_section *section, struct pe_span bytes,
 {
     nt_status status;
 
-    if (state != NULL && mm_cached_adopt_or_build(section, bytes, fd, state, plan))
+    if (state != NULL ? mm_cached_adopt_or_build(section, bytes, fd, state, plan)
+                      : mm_inside_adopt(section, bytes, plan))
         return STATUS_SUCCESS;
     /* Of two that begin at the same time one waits for the other; what is found then may turn out
      * to be something else, so that the second time this process builds its own in any case. */

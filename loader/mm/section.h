@@ -82,9 +82,6 @@ nt_status mm_section_create_image_from_memory(const void *bytes, uint64_t size, 
  * in its header can no longer follow the first view (mm_view_patch_image_base()).
  */
 nt_status mm_section_finish(struct mm_section *section, struct pe_error *err);
-/* Writes into an object that is not sealed yet; false when that is not possible. The bytes belong
- * to no SHARED PE section and to none that is mapped from the file. */
-bool mm_section_patch(struct mm_section *section, uint32_t rva, const void *bytes, uint32_t len);
 /*
  * What is found out about the mapped image once need not be found out again as long as the section
  * lives: its maker may leave marks, and find them when the same file is loaded again.

@@ -38,7 +38,8 @@ struct mm_section {
     uint64_t shared_size;
     bool shows_headers; /* the mapped NT headers are those of the file, directories included */
     bool readable_throughout; /* every page can be read; there are no gaps */
-    int object_fd;            /* memfd or cache entry; the page at RVA r lies at offset r */
+    int object_fd;            /* memfd, cache entry or the program's file (section_inside.c) */
+    uint64_t object_offset;   /* the page at RVA r lies at this + r; 0 but in the program's file */
     int file_fd;              /* for MM_SOURCE_FILE extents, or -1 */
     bool has_file_id;
     struct mm_file_id file_id;
@@ -62,6 +63,15 @@ const char *mm_section_name(const struct mm_section *section);
 uint32_t mm_section_extent_index(const struct mm_section *section, uint32_t rva, bool *inside);
 /* A view is being mapped: all but the first find the object sealed. */
 nt_status mm_section_note_view(struct mm_section *section, struct pe_error *err);
+/* Writes into the headers of an object that is not sealed yet; false when that is not possible. */
+bool mm_section_patch(struct mm_section *section, uint32_t rva, const void *bytes, uint32_t len);
+
+/*
+ * section_inside.c: the object of an image whose bytes the program has in its own file, page by
+ * page as they are mapped. False: they have to be copied.
+ */
+bool mm_inside_adopt(struct mm_section *section, struct pe_span bytes, const struct mm_plan *plan);
+
 /* section_build.c: the memfd, then its content by the plan, from the file `fd` or, if that is -1,
  * from `bytes`. */
 nt_status mm_section_create_object(struct mm_section *section, struct pe_error *err);

@@ -85,7 +85,7 @@ static int privatize_pages(struct mm_view *view, uint64_t page, uint64_t end)
             continue;
         if (mmap(mm_ptr(view->range.base + offset), (size_t)MM_PAGE, PROT_READ | PROT_WRITE,
                  MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, view->section->object_fd,
-                 (off_t)offset) == MAP_FAILED)
+                 (off_t)(view->section->object_offset + offset)) == MAP_FAILED)
             return errno;
         view->range.attr[page] &= (uint8_t)~MM_ATTR_SHARED;
     }

@@ -88,8 +88,9 @@ static bool place_stable(struct mm_section *section, const struct mm_map_options
         struct mm_section *moved = mm_section_relocated(section, base);
         struct mm_section *mapped = moved != NULL ? moved : section;
 
-        if (base != 0 && nt_ok(mm_reserve_with(base, section->size, mapped->object_fd,
-                                               first_prot(mapped, options)))) {
+        if (base != 0 &&
+            nt_ok(mm_reserve_with(base, section->size, mapped->object_fd, mapped->object_offset,
+                                  first_prot(mapped, options)))) {
             *out = (struct placed){moved != NULL ? moved : mm_section_ref(section), base, true};
             return true;
         }
@@ -113,7 +114,8 @@ static nt_status place_elsewhere(struct mm_section *section, const struct mm_map
                        : options->below_4gib ? " below 4 GiB"
                                              : "");
     if (mmap(mm_ptr(out->base), section->size, first_prot(section, options),
-             MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, section->object_fd, 0) == MAP_FAILED) {
+             MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, section->object_fd,
+             (off_t)section->object_offset) == MAP_FAILED) {
         status = pe_fail(err, mm_status_of_errno(errno), "%s: cannot be mapped: %s", section->name,
                          strerror(errno));
         mm_unreserve(out->base, section->size);
@@ -136,7 +138,7 @@ static nt_status place(struct mm_section *section, const struct mm_map_options *
     describe_unusable(section, wanted, options->base == 0, conflict, conflict_size);
     unusable = conflict[0] != '\0';
     if (!unusable)
-        status = mm_reserve_with(wanted, section->size, section->object_fd,
+        status = mm_reserve_with(wanted, section->size, section->object_fd, section->object_offset,
                                  first_prot(section, options));
     if (status == STATUS_SUCCESS) {
         *out = (struct placed){mm_section_ref(section), wanted, false};
@@ -166,7 +168,7 @@ static struct source source_of(const struct mm_section *section, const struct mm
         return (struct source){section->file_fd, extent->offset, false};
     if (extent->source == MM_SOURCE_SHARED && shared_fd >= 0)
         return (struct source){shared_fd, extent->offset, true};
-    return (struct source){section->object_fd, extent->rva, false};
+    return (struct source){section->object_fd, section->object_offset + extent->rva, false};
 }
 
 /* Number of extents from `first` on that one mapping covers; `size` is theirs together. */
