@@ -9,6 +9,9 @@
 #include "loader/ke/thread.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -103,19 +106,57 @@ void ke_thread_record_free(struct ke_thread *thread)
     free(thread);
 }
 
+/* Start of the first thread's stack, below what the kernel has put there (ld.so). */
+extern void *__libc_stack_end;
+
+/*
+ * What pthread_getattr_np() says of the first thread, for which it reads all of /proc/self/maps to
+ * find where the stack's mapping ends: that is behind the name of the program's file (fs/exec.c
+ * leaves one null pointer there). False where it does not look like that, or where the resource
+ * limit is so high that what lies below counts.
+ */
+static bool first_stack(const struct ke_teb *teb, void **lowest, size_t *size)
+{
+    enum { PLAIN_LIMIT = 0x4000000 };
+    struct rlimit limit;
+    uintptr_t name = (uintptr_t)getauxval(AT_EXECFN);
+    uintptr_t start = ((uintptr_t)__libc_stack_end | (PE_PAGE_SIZE - 1)) + 1;
+    if (teb->ThreadId != ke_process_id() || name < start || getrlimit(RLIMIT_STACK, &limit) != 0 ||
+        limit.rlim_cur > PLAIN_LIMIT)
+        return false;
+    uintptr_t strings_end = name + strlen((const char *)name) + 1;
+    uintptr_t end = ((strings_end - 1) | (PE_PAGE_SIZE - 1)) + 1;
+    if (end - strings_end < sizeof(void *) || end - strings_end > sizeof(uint64_t) ||
+        end - start > limit.rlim_cur)
+        return false;
+    *size = (size_t)(limit.rlim_cur - (end - start)) & ~(size_t)(PE_PAGE_SIZE - 1);
+    *lowest = (char *)start - *size;
+    /* A child that another thread forked goes on with that one's stack. */
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    return here > (uintptr_t)*lowest && here < start;
+}
+
+static void set_stack(struct ke_teb *teb, void *lowest, size_t size)
+{
+    teb->DeallocationStack = lowest;
+    teb->StackLimit = lowest;
+    teb->StackBase = (char *)lowest + size;
+}
+
 /* The stack as pthreads knows it; for the first thread that is what its resource limit allows. */
 static void fill_stack(struct ke_teb *teb)
 {
     pthread_attr_t attributes;
     void *lowest = NULL;
     size_t size = 0;
+    if (first_stack(teb, &lowest, &size)) {
+        set_stack(teb, lowest, size);
+        return;
+    }
     if (pthread_getattr_np(pthread_self(), &attributes) != 0)
         return;
-    if (pthread_attr_getstack(&attributes, &lowest, &size) == 0) {
-        teb->DeallocationStack = lowest;
-        teb->StackLimit = lowest;
-        teb->StackBase = (char *)lowest + size;
-    }
+    if (pthread_attr_getstack(&attributes, &lowest, &size) == 0)
+        set_stack(teb, lowest, size);
     pthread_attr_destroy(&attributes);
 }
 

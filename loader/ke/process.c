@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -105,22 +106,42 @@ static void fill_peb(struct ke_peb *p)
     p->SessionId = 1;
 }
 
+/*
+ * The host's arguments lie in a row where the kernel has put them, whatever becomes of argv later.
+ * glibc tells every object's constructors.
+ */
+static const char *first_argument;
+static int argument_count;
+
+__attribute__((constructor)) static void note_arguments(int argc, char **argv)
+{
+    first_argument = argc > 0 ? argv[0] : NULL;
+    argument_count = first_argument ? argc : 0;
+}
+
+/* The command line of the host, malloc'ed; NULL = no memory. */
+static char *host_command_line(void)
+{
+    uintptr_t end = (uintptr_t)getauxval(AT_EXECFN); /* it ends the environment's strings */
+    char **argv = calloc((size_t)argument_count + 1, sizeof(*argv)), *line = NULL;
+    const char *at = first_argument;
+    int argc = 0;
+    if (!argv)
+        return NULL;
+    for (; argc < argument_count && (uintptr_t)at < end; at += strlen(at) + 1)
+        argv[argc++] = (char *)(uintptr_t)at;
+    line = ke_command_line(argc, argv);
+    free(argv);
+    return line;
+}
+
 /* Until an EXE is run, the host program is the process: /proc/self/exe and its arguments. */
 static nt_status host_parameters(struct ke_process_parameters **out, struct pe_error *err)
 {
-    char path[4096] = "", arguments[65536];
-    char *argv[1024];
-    int argc = 0;
+    char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
     path[length > 0 ? length : 0] = 0;
-    FILE *file = fopen("/proc/self/cmdline", "re");
-    size_t got = file ? fread(arguments, 1, sizeof(arguments) - 1, file) : 0;
-    if (file)
-        fclose(file);
-    arguments[got] = 0;
-    for (size_t at = 0; at < got && argc < 1024; at += strlen(arguments + at) + 1)
-        argv[argc++] = arguments + at;
-    char *line = ke_command_line(argc, argv);
+    char *line = host_command_line();
     if (!line)
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for the command line");
     struct ke_parameters source = {path, line, NULL};
