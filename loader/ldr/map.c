@@ -64,6 +64,7 @@ static nt_status map_view(struct ldr_module *module, struct mm_section *section,
                           uint64_t base, struct pe_error *err)
 {
     const struct pe_headers *h = mm_section_headers(section);
+    bool moved = base != 0 && base != h->image_base; /* fixups are going to be written */
     struct mm_map_options options = {
         .base = base,
         .exact = base != 0,
@@ -71,7 +72,7 @@ static nt_status map_view(struct ldr_module *module, struct mm_section *section,
         .below_4gib = !h->pe32_plus,
         .below_2gib = !(h->characteristics & IMAGE_FILE_LARGE_ADDRESS_AWARE),
         .relocatable = !module->builtin && !(flags & (LDR_MAP_UNRELOCATED | LDR_MAP_PROGRAM)),
-        .sealed = !module->builtin && !is_written_at_load(h),
+        .sealed = !module->builtin && !moved && !is_written_at_load(h),
     };
     nt_status status = mm_view_map(section, &options, &module->view, module->moved_because,
                                    sizeof module->moved_because, err);
