@@ -143,7 +143,11 @@ static nt_status init_section(struct mm_section *section, struct pe_span bytes, 
     nt_status status = pe_admit(bytes, windows, &image, err);
 
     if (nt_ok(status))
-        status = mm_plan_make(&image, mm_file_is_mappable(fd), &plan, err);
+        status = mm_plan_make(&image, fd >= 0, &plan, err);
+    if (nt_ok(status) && plan.uses_file && !mm_file_is_mappable(fd)) {
+        mm_plan_free(&plan);
+        status = mm_plan_make(&image, false, &plan, err);
+    }
     if (!nt_ok(status))
         return status;
     status = take_plan(section, &image, &plan, err);
