@@ -96,7 +96,10 @@ size_t ldr_utf8_to_utf16(const char *in, size_t in_len, uint16_t *out, size_t si
     size_t i = 0;
     for (; i < in_len && (uint8_t)in[i] < 0x80 && i + 1 < size; i++)
         out[i] = (uint8_t)in[i];
-    needed = written = i;
+    written = i;
+    while (i < in_len && (uint8_t)in[i] < 0x80) /* all of it, when only the size is asked for */
+        i++;
+    needed = i;
     while (i < in_len) {
         uint32_t character;
         uint16_t units[2];
