@@ -9,8 +9,8 @@
 
 #include "pe/exports_internal.h"
 
-/* A table with more names than this for each wrong hint is not worth being looked through. */
-#define NAMES_PER_MISS 16u
+#define FEW_MISSES     8u   /* wrong hints do not come alone */
+#define NAMES_PER_NAME 4u   /* going through a larger part of the table costs more than it saves */
 #define MAX_STRAYS     8u   /* names in a row that are not near the one before */
 #define MAX_COMPARED   512u /* bytes of two neighbours that begin alike; more is out of order */
 
@@ -46,13 +46,13 @@ static bool order_of(const struct pe_exports *e, uint32_t rva, struct pe_str nam
 static inline bool order_at(const struct pe_exports *e, uint32_t i, struct pe_str name, int *order)
 {
     uint32_t rva;
-    struct pe_span at;
     if (!pe_export_name_rva(e, i, &rva))
         return false;
-    if (!pe_sub(e->texts, (uint32_t)(rva - e->dir.rva), name.len + 1ull, &at))
+    const uint8_t *at = pe_run_at(&e->texts, rva - e->dir.rva, name.len + 1);
+    if (!at)
         return order_of(e, rva, name, order);
-    int difference = memcmp(name.ptr, at.data, name.len);
-    *order = difference ? difference : -(at.data[name.len] != 0);
+    int difference = memcmp(name.ptr, at, name.len);
+    *order = difference ? difference : -(at[name.len] != 0);
     return true;
 }
 
@@ -94,26 +94,27 @@ bool pe_export_by_name(const struct pe_exports *exports, struct pe_str name, uin
 /* ---- many names, one after the other ---- */
 
 /* The bytes from the name at `i` on, as far as a comparison goes; false for one that lies apart. */
-static bool text_at(const struct pe_exports *e, uint32_t i, struct pe_span *out)
+static bool text_at(const struct pe_exports *e, uint32_t i, struct pe_run *out)
 {
     uint32_t rva;
-    if (!pe_export_name_rva(e, i, &rva) || !pe_sub(e->texts, (uint32_t)(rva - e->dir.rva), 1, out))
+    if (!pe_export_name_rva(e, i, &rva))
         return false;
-    uint64_t room = e->texts.size - (rva - e->dir.rva);
+    out->data = pe_run_at(&e->texts, rva - e->dir.rva, 1);
+    uint32_t room = out->data ? e->texts.size - (rva - e->dir.rva) : 0;
     out->size = room < MAX_COMPARED ? room : MAX_COMPARED;
-    return true;
+    return room > 0;
 }
 
 /* True when each name is known to come before the next. */
 static bool names_rise(const struct pe_exports *e)
 {
-    struct pe_span before, at;
+    struct pe_run before, at;
     if (e->name_count == 0 || !text_at(e, 0, &before))
         return false;
     for (uint32_t i = 1; i < e->name_count; i++, before = at) {
         if (!text_at(e, i, &at))
             return false;
-        size_t room = (size_t)(before.size < at.size ? before.size : at.size);
+        uint32_t room = before.size < at.size ? before.size : at.size;
         if (strncmp((const char *)before.data, (const char *)at.data, room) >= 0)
             return false;
     }
@@ -144,8 +145,10 @@ static uint32_t search_on(const struct pe_exports *e, struct pe_name_walk *walk,
 
 static bool is_worth_it(const struct pe_exports *e, struct pe_name_walk *walk)
 {
-    if (walk->order == PE_NAMES_UNKNOWN && ++walk->misses >= e->name_count / NAMES_PER_MISS)
-        walk->order = names_rise(e) ? PE_NAMES_RISE : PE_NAMES_UNORDERED;
+    if (walk->order == PE_NAMES_UNKNOWN && ++walk->misses == FEW_MISSES) {
+        bool many = walk->expected >= e->name_count / NAMES_PER_NAME;
+        walk->order = many && names_rise(e) ? PE_NAMES_RISE : PE_NAMES_UNORDERED;
+    }
     return walk->order == PE_NAMES_RISE && walk->strays < MAX_STRAYS;
 }
 

@@ -36,13 +36,13 @@ static uint32_t fitting(const struct pe_image *image, uint32_t rva, uint32_t siz
 }
 
 /* What can be read at once of `size` bytes at `rva`; empty when that is nothing. */
-static struct pe_span piece(const struct pe_image *image, uint32_t rva, uint32_t size)
+static struct pe_run piece(const struct pe_image *image, uint32_t rva, uint32_t size)
 {
     struct pe_span span = {NULL, 0};
     if (size > MAX_PIECE)
         size = MAX_PIECE;
     pe_rva_span(image, rva, size, &span);
-    return span;
+    return (struct pe_run){span.data, (uint32_t)span.size};
 }
 
 bool pe_exports_open(const struct pe_image *image, struct pe_exports *out)
@@ -73,12 +73,13 @@ bool pe_exports_open(const struct pe_image *image, struct pe_exports *out)
 
 static inline bool function_at(const struct pe_exports *e, uint32_t i, uint32_t *rva)
 {
-    return pe_u32(e->functions, i * 4, rva) || pe_rva_u32(e->image, e->functions_rva + i * 4, rva);
+    return pe_run_u32(&e->functions, i * 4, rva) ||
+           pe_rva_u32(e->image, e->functions_rva + i * 4, rva);
 }
 
 static inline bool name_ordinal_at(const struct pe_exports *e, uint32_t i, uint16_t *index)
 {
-    return pe_u16(e->name_ordinals, i * 2, index) ||
+    return pe_run_u16(&e->name_ordinals, i * 2, index) ||
            pe_rva_u16(e->image, e->name_ordinals_rva + i * 2, index);
 }
 

@@ -24,7 +24,7 @@ struct pe_exports {
     uint32_t name_count;     /* NumberOfNames, cut likewise */
     uint32_t functions_rva, names_rva, name_ordinals_rva;
     /* What of the tables, and of the directory's own range, can be read in one piece. */
-    struct pe_span functions, names, name_ordinals, texts;
+    struct pe_run functions, names, name_ordinals, texts;
 };
 
 struct pe_export {
@@ -53,11 +53,11 @@ bool pe_export_by_name(const struct pe_exports *exports, struct pe_str name, uin
                        struct pe_export *out);
 /*
  * The same for who looks up many names one after the other, while the image stays as it is: when
- * many hints are wrong it pays to find out whether the names rise, and then to go on from the last
- * one. Most linkers ask in the order of the names.
+ * hints are wrong and names are many, it pays to find out whether the table's names rise, and then
+ * to go on from the last one. Most linkers ask in the order of the names.
  */
-struct pe_name_walk { /* start from {0} */
-    uint32_t misses, next, strays;
+struct pe_name_walk { /* start from {.expected = how many names} */
+    uint32_t expected, misses, next, strays;
     enum { PE_NAMES_UNKNOWN, PE_NAMES_RISE, PE_NAMES_UNORDERED } order;
 };
 bool pe_export_by_name_in_walk(const struct pe_exports *exports, struct pe_name_walk *walk,

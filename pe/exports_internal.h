@@ -9,7 +9,7 @@
 /* Where the name at `i` < name_count lies; false when the entry cannot be read. */
 static inline bool pe_export_name_rva(const struct pe_exports *e, uint32_t i, uint32_t *rva)
 {
-    return pe_u32(e->names, i * 4, rva) || pe_rva_u32(e->image, e->names_rva + i * 4, rva);
+    return pe_run_u32(&e->names, i * 4, rva) || pe_rva_u32(e->image, e->names_rva + i * 4, rva);
 }
 
 /* What the name-table entry `i`, which is `name`, refers to; false for a hole. */

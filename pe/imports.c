@@ -138,7 +138,7 @@ void pe_imports(const struct pe_image *image, const struct pe_import_module *mod
         .lookup_rva = module->lookup_rva,
         .iat_rva = module->iat_rva,
         .va_form = module->delay_va_form,
-        .limit = pe_limit(image),
+        .limit = (uint32_t)pe_limit(image),
         .left = MAX_THUNKS,
     };
 }
@@ -151,35 +151,68 @@ static bool decode_name(struct pe_import_iter *it, uint32_t rva, struct pe_impor
            pe_window_str(it->image, &it->names, rva + 2, PE_MAX_NAME, &out->name);
 }
 
+/* The next thunk's lower half, which is all that counts of it beside the top bit. */
+static bool read_thunk(struct pe_import_iter *it, uint32_t *low, bool *by_ordinal, bool *end)
+{
+    if (it->image->h.pe32_plus) {
+        uint64_t thunk;
+        if (!pe_window_ptr(it->image, &it->lookup, it->lookup_rva, &thunk))
+            return false;
+        *low = (uint32_t)thunk;
+        *by_ordinal = thunk >> 63;
+        *end = thunk == 0;
+        return true;
+    }
+    if (!pe_window_u32(it->image, &it->lookup, it->lookup_rva, low))
+        return false;
+    *by_ordinal = *low >> 31;
+    *end = *low == 0;
+    return true;
+}
+
 int pe_import_next(struct pe_import_iter *it, struct pe_import *out)
 {
-    uint32_t size = it->image->h.pe32_plus ? 8 : 4;
-    uint64_t thunk;
+    uint32_t size = it->image->h.pe32_plus ? 8 : 4, low;
+    bool end;
     if (!nt_ok(it->status))
         return -1;
     if (it->lookup_rva == 0)
         return 0;
-    if (it->left == 0 || !pe_window_ptr(it->image, &it->lookup, it->lookup_rva, &thunk))
+    if (it->left == 0 || !read_thunk(it, &low, &out->by_ordinal, &end))
         return fail(&it->status);
-    if (thunk == 0) {
+    if (end) {
         it->lookup_rva = 0;
         return 0;
     }
     out->thunk_rva = it->iat_rva;
-    out->by_ordinal = thunk >> (size * 8 - 1) != 0;
     if (out->by_ordinal) {
-        out->ordinal = (uint16_t)thunk;
+        out->ordinal = (uint16_t)low;
         out->hint = 0;
         out->name = (struct pe_str){"", 0};
     } else {
         out->ordinal = 0;
-        if (!decode_name(it, (uint32_t)thunk, out))
+        if (!decode_name(it, low, out))
             return fail(&it->status);
     }
-    if (it->iat_rva > it->limit - size) /* nowhere to put the address */
+    if (it->limit < size || it->iat_rva > it->limit - size) /* nowhere to put the address */
         return fail(&it->status);
     it->lookup_rva += size;
     it->iat_rva += size;
     it->left--;
     return 1;
+}
+
+uint32_t pe_imports_ahead(struct pe_import_iter *it)
+{
+    uint32_t size = it->image->h.pe32_plus ? 8 : 4, count = 0, low, high = 0;
+    if (it->lookup_rva == 0 || !pe_window_u32(it->image, &it->lookup, it->lookup_rva, &low))
+        return 0;
+    const struct pe_run *bytes = &it->lookup.bytes;
+    uint32_t at = it->lookup_rva - it->lookup.rva;
+    while (count < it->left && pe_run_u32(bytes, at, &low) &&
+           (size == 4 || pe_run_u32(bytes, at + 4, &high)) && (low | high) != 0) {
+        at += size;
+        count++;
+    }
+    return count;
 }

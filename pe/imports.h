@@ -47,7 +47,7 @@ struct pe_import_iter {
     const struct pe_image *image;
     uint32_t lookup_rva, iat_rva;
     bool va_form;
-    uint64_t limit; /* of the image's addresses */
+    uint32_t limit; /* of the image's addresses */
     uint32_t left;  /* cap */
     nt_status status;
     struct pe_window lookup, names; /* the iterator's own */
@@ -55,6 +55,9 @@ struct pe_import_iter {
 void pe_imports(const struct pe_image *image, const struct pe_import_module *module,
                 struct pe_import_iter *it);
 int pe_import_next(struct pe_import_iter *it, struct pe_import *out);
+/* How many imports are to come, as far as that can be seen from here: all of them in most images.
+ */
+uint32_t pe_imports_ahead(struct pe_import_iter *it);
 
 /* New-style bound imports (directory 11): IMAGE_BOUND_IMPORT_DESCRIPTOR and its forwarder refs. */
 struct pe_bound_import {

@@ -183,10 +183,12 @@ bool pe_rva_to_offset(const struct pe_image *image, uint32_t rva, uint64_t *out)
 void pe_window_move(const struct pe_image *image, struct pe_window *w, uint32_t rva)
 {
     uint32_t start = rva & ~(WINDOW_SIZE - 1);
-    if (!pe_rva_span(image, start, WINDOW_SIZE, &w->bytes) || w->bytes.size <= rva - start) {
+    struct pe_span bytes = {NULL, 0};
+    if (!pe_rva_span(image, start, WINDOW_SIZE, &bytes) || bytes.size <= rva - start) {
         start = rva;
-        if (!pe_rva_span(image, start, WINDOW_SIZE, &w->bytes))
-            w->bytes = (struct pe_span){NULL, 0};
+        if (!pe_rva_span(image, start, WINDOW_SIZE, &bytes))
+            bytes = (struct pe_span){NULL, 0};
     }
+    w->bytes = (struct pe_run){bytes.data, (uint32_t)bytes.size};
     w->rva = start;
 }

@@ -78,6 +78,67 @@ static inline bool pe_u64(struct pe_span s, uint64_t off, uint64_t *out)
     return true;
 }
 
+/*
+ * A short span for inner loops: offsets and sizes of 32 bits, which a 32-bit host compares at once.
+ * The same checks; read through a pointer, so that nothing is copied for a look at it.
+ */
+struct pe_run {
+    const uint8_t *data;
+    uint32_t size; /* 0 where data is NULL */
+};
+
+static inline const uint8_t *pe_run_at(const struct pe_run *r, uint32_t off, uint32_t len)
+{
+    return off < r->size && len <= r->size - off ? r->data + off : NULL;
+}
+
+static inline bool pe_run_u16(const struct pe_run *r, uint32_t off, uint16_t *out)
+{
+    uint16_t raw;
+    const uint8_t *at = pe_run_at(r, off, sizeof(raw));
+    if (!at)
+        return false;
+    memcpy(&raw, at, sizeof(raw));
+    *out = le16toh(raw);
+    return true;
+}
+
+static inline bool pe_run_u32(const struct pe_run *r, uint32_t off, uint32_t *out)
+{
+    uint32_t raw;
+    const uint8_t *at = pe_run_at(r, off, sizeof(raw));
+    if (!at)
+        return false;
+    memcpy(&raw, at, sizeof(raw));
+    *out = le32toh(raw);
+    return true;
+}
+
+static inline bool pe_run_u64(const struct pe_run *r, uint32_t off, uint64_t *out)
+{
+    uint64_t raw;
+    const uint8_t *at = pe_run_at(r, off, sizeof(raw));
+    if (!at)
+        return false;
+    memcpy(&raw, at, sizeof(raw));
+    *out = le64toh(raw);
+    return true;
+}
+
+/* As pe_cstr() below, of at most `max` < UINT32_MAX bytes. */
+static inline bool pe_run_str(const struct pe_run *r, uint32_t off, uint32_t max,
+                              struct pe_str *out)
+{
+    const uint8_t *at = pe_run_at(r, off, 1);
+    uint32_t room = at ? r->size - off : 0;
+    const uint8_t *end = at ? memchr(at, 0, room <= max ? room : max + 1) : NULL;
+    if (!end)
+        return false;
+    out->ptr = (const char *)at;
+    out->len = (uint32_t)(end - at);
+    return true;
+}
+
 /* Copies min(len, what the span holds from off) bytes and returns that number (0 when off is
  * outside). */
 uint64_t pe_copy_some(struct pe_span s, uint64_t off, void *dst, uint64_t len);

@@ -13,7 +13,7 @@
 
 struct pe_window { /* start from {0} */
     uint32_t rva;
-    struct pe_span bytes;
+    struct pe_run bytes;
 };
 
 /* Puts the window where it shows `rva`, if there are bytes behind that. */
@@ -23,7 +23,7 @@ void pe_window_move(const struct pe_image *image, struct pe_window *w, uint32_t 
 static inline bool pe_window_u16(const struct pe_image *image, struct pe_window *w, uint32_t rva,
                                  uint16_t *out)
 {
-    if (pe_u16(w->bytes, (uint32_t)(rva - w->rva), out))
+    if (pe_run_u16(&w->bytes, rva - w->rva, out))
         return true;
     pe_window_move(image, w, rva);
     return pe_rva_u16(image, rva, out);
@@ -32,7 +32,7 @@ static inline bool pe_window_u16(const struct pe_image *image, struct pe_window 
 static inline bool pe_window_u32(const struct pe_image *image, struct pe_window *w, uint32_t rva,
                                  uint32_t *out)
 {
-    if (pe_u32(w->bytes, (uint32_t)(rva - w->rva), out))
+    if (pe_run_u32(&w->bytes, rva - w->rva, out))
         return true;
     pe_window_move(image, w, rva);
     return pe_rva_u32(image, rva, out);
@@ -43,7 +43,7 @@ static inline bool pe_window_ptr(const struct pe_image *image, struct pe_window 
 {
     uint32_t value;
     if (image->h.pe32_plus) {
-        if (pe_u64(w->bytes, (uint32_t)(rva - w->rva), out))
+        if (pe_run_u64(&w->bytes, rva - w->rva, out))
             return true;
         pe_window_move(image, w, rva);
         return pe_rva_u64(image, rva, out);
@@ -58,7 +58,7 @@ static inline bool pe_window_ptr(const struct pe_image *image, struct pe_window 
 static inline bool pe_window_str(const struct pe_image *image, struct pe_window *w, uint32_t rva,
                                  uint32_t max, struct pe_str *out)
 {
-    if (pe_cstr(w->bytes, (uint32_t)(rva - w->rva), max, out))
+    if (pe_run_str(&w->bytes, rva - w->rva, max, out))
         return true;
     pe_window_move(image, w, rva);
     return pe_rva_str(image, rva, max, out);

@@ -84,7 +84,7 @@ static nt_status own_pages(struct ldr_snapping *snap, uint32_t rva, uint32_t wid
 static nt_status write_thunk(struct ldr_snapping *snap, uint32_t rva, uint64_t address,
                              struct pe_error *err)
 {
-    const struct pe_image *image = mm_view_image(snap->module->view);
+    const struct pe_image *image = snap->image;
     uint32_t width = image->h.pe32_plus ? 8 : 4;
     if (rva < snap->own_from || rva >= snap->own_to || snap->own_to - rva < width) {
         nt_status status = own_pages(snap, rva, width, err);
@@ -132,6 +132,7 @@ nt_status ldr_snap_table(struct ldr_snapping *snap, struct ldr_module *exporter,
     pe_imports(mm_view_image(snap->module->view), descriptor, &it);
     ldr_exporter_open(exporter, &from);
     from.walk = exporter == snap->module ? NULL : &walk;
+    walk.expected = pe_imports_ahead(&it);
     while ((more = pe_import_next(&it, &import)) > 0) {
         if (!ldr_snap_spend(snap, import.name.len)) {
             return ldr_snap_never_ends(snap, err);
@@ -205,7 +206,8 @@ static nt_status snap_all(struct ldr_snapping *snap, struct pe_import_module_ite
 nt_status ldr_snap(struct ldr_load *load, struct ldr_module *module, struct pe_error *err)
 {
     const struct pe_image *image = mm_view_image(module->view);
-    struct ldr_snapping snap = {.load = load, .module = module, .budget = IMPORT_BUDGET};
+    struct ldr_snapping snap = {
+        .load = load, .module = module, .image = image, .budget = IMPORT_BUDGET};
     struct pe_import_module_iter imports;
     struct pe_bound_import_iter bound;
     if (!pe_import_modules(image, &imports)) {

@@ -10,6 +10,7 @@
 struct ldr_snapping {
     struct ldr_load *load;
     struct ldr_module *module; /* whose imports they are */
+    const struct pe_image *image;
     uint32_t budget;           /* work that is left to it (snap.c) */
     uint32_t own_from, own_to; /* RVAs: pages of it that nobody else sees; begins as 0, 0 */
 };

@@ -91,7 +91,7 @@ static uint32_t hint_for(enum hints kind, uint32_t i)
 static void ask_in_every_order(void)
 {
     for (enum hints kind = RIGHT; kind < KINDS; kind++) {
-        struct pe_name_walk walks[4] = {{0}};
+        struct pe_name_walk walks[4] = {{COUNT}, {COUNT}, {COUNT}, {COUNT}};
         for (uint32_t i = 0; i < COUNT; i++) {
             uint32_t random = next_random(COUNT);
             ask(&walks[0], texts[i], hint_for(kind, i));
@@ -109,7 +109,7 @@ static void ask_in_every_order(void)
 
 static void names_that_rise(void **state)
 {
-    struct pe_name_walk walk = {0};
+    struct pe_name_walk walk = {.expected = COUNT};
     struct pe_export e;
     ask_in_every_order();
     for (uint32_t i = 0; i < COUNT; i++)
@@ -117,6 +117,15 @@ static void names_that_rise(void **state)
             &exports, &walk, (struct pe_str){texts[i], (uint32_t)strlen(texts[i])}, 0, &e));
     assert_int_equal(walk.order, PE_NAMES_RISE);
     assert_int_equal(walk.next, COUNT);
+}
+
+/* Going through the table would cost more than it saves. */
+static void few_names_among_many(void **state)
+{
+    struct pe_name_walk walk = {.expected = 20};
+    for (uint32_t i = 0; i < 20; i++)
+        ask(&walk, texts[i * 17], 0);
+    assert_int_equal(walk.order, PE_NAMES_UNORDERED);
 }
 
 /* A search by halves misses some names then, and so must every other one. */
@@ -163,6 +172,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(names_that_rise, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(few_names_among_many, set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_out_of_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(names_that_are_there_twice, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_name_that_cannot_be_read, set_up, tear_down),

@@ -96,6 +96,33 @@ static void both_forms(void **state)
     }
 }
 
+/* Before each step, and at the end. */
+static void what_is_ahead(void **state)
+{
+    static const uint32_t counts[] = {3, 1, 0, 1};
+    for (unsigned flags = 0; flags <= PEBUILD_PE32_PLUS; flags += PEBUILD_PE32_PLUS) {
+        struct fixture f;
+        struct pe_import_module_iter it;
+        struct pe_import_module m;
+        open_image(&f, with_imports(flags));
+        assert_true(pe_import_modules(&f.image, &it));
+        for (int i = 0; i < 4; i++) {
+            struct pe_import_iter imports;
+            struct pe_import import;
+            assert_int_equal(pe_import_module_next(&it, &m), 1);
+            pe_imports(&f.image, &m, &imports);
+            for (uint32_t left = counts[i]; left > 0; left--) {
+                assert_int_equal(pe_imports_ahead(&imports), left);
+                assert_int_equal(pe_import_next(&imports, &import), 1);
+            }
+            assert_int_equal(pe_imports_ahead(&imports), 0);
+            assert_int_equal(pe_import_next(&imports, &import), 0);
+            assert_int_equal(pe_imports_ahead(&imports), 0);
+        }
+        free(f.bytes);
+    }
+}
+
 /* What ends and what spoils the list: 32-bit values patched into descriptor `d` at `field`. */
 static void ends_and_faults(void **state)
 {
@@ -329,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_forms),
+        cmocka_unit_test(what_is_ahead),
         cmocka_unit_test(ends_and_faults),
         cmocka_unit_test(size_is_ignored),
         cmocka_unit_test(terminator_in_zero_fill),
