@@ -35,7 +35,7 @@ struct mm_kept {
     struct mm_store *store; /* NULL: nothing of it is kept */
     uint64_t offset;        /* of the range's first page in the store */
     uint8_t *stored;        /* a bit a page: its content is in the store */
-    struct mm_span *spans;  /* of a view: what could be written; NULL: all of it */
+    struct mm_span *spans;  /* what could be written; NULL: all of it */
     uint32_t span_count;
     struct mm_heat *heat; /* NULL: nothing was written yet */
     bool replaced;        /* pages of an allocation were mapped anew since */

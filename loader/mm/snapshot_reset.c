@@ -123,7 +123,7 @@ static bool put_back_content(struct mm_kept *kept, bool everywhere)
 
     if (kept->kind == MM_RANGE_DATA)
         return mm_scan_private(kept->base, kept->base + kept->size, drop_copies, NULL);
-    if (everywhere || kept->kind != MM_RANGE_IMAGE)
+    if (everywhere)
         return mm_scan_private(kept->base, kept->base + kept->size, put_back_run, kept);
     for (uint32_t i = 0; done && i < kept->span_count; i++)
         done = mm_scan_private(kept->spans[i].base, kept->spans[i].end, put_back_run, kept);

@@ -324,7 +324,7 @@ static nt_status store_runs(struct mm_kept *kept, const struct mm_range *range,
     return status;
 }
 
-/* What can be written in a view is most often a small part of it. */
+/* What can be written is most often a small part of a view, or of an arena of a heap. */
 static void find_spans(struct mm_kept *kept, const struct mm_range *range)
 {
     uint64_t pages = range->size / MM_PAGE;
@@ -333,7 +333,7 @@ static void find_spans(struct mm_kept *kept, const struct mm_range *range)
     free(kept->spans);
     kept->spans = NULL;
     kept->span_count = 0;
-    if (range->kind != MM_RANGE_IMAGE)
+    if (range->kind == MM_RANGE_DATA)
         return;
     for (uint64_t page = 0; page < pages && !runs.failed; page++)
         if (mm_kept_prot(range, page) & PROT_WRITE)
