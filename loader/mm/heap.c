@@ -21,6 +21,7 @@
 struct cache {
     struct mm_block *blocks[MM_CLASS_COUNT];
     uint32_t count[MM_CLASS_COUNT];
+    char *fresh[MM_CLASS_COUNT], *fresh_end[MM_CLASS_COUNT]; /* memory that has been no block yet */
 };
 
 static struct mm_heap *process_heap;
@@ -92,6 +93,18 @@ static bool add_memory(struct mm_heap *heap, unsigned class)
     return true;
 }
 
+/* The next block of memory that has been none yet; NULL when it is used up. */
+static struct mm_block *carve(char **fresh, const char *end, size_t size)
+{
+    struct mm_block *block = (struct mm_block *)(void *)*fresh;
+
+    if ((size_t)(end - *fresh) < size)
+        return NULL;
+    *fresh += size;
+    mm_unpoison(block, sizeof(*block));
+    return block;
+}
+
 /* Lock held. */
 static struct mm_block *take_block(struct mm_heap *heap, unsigned class)
 {
@@ -102,12 +115,10 @@ static struct mm_block *take_block(struct mm_heap *heap, unsigned class)
         heap->blocks[class] = block->next;
         return block;
     }
-    if ((size_t)(heap->fresh_end[class] - heap->fresh[class]) < size && !add_memory(heap, class))
-        return NULL;
-    block = (struct mm_block *)(void *)heap->fresh[class];
-    heap->fresh[class] += size;
-    mm_unpoison(block, sizeof(*block));
-    return block;
+    block = carve(&heap->fresh[class], heap->fresh_end[class], size);
+    if (block != NULL || !add_memory(heap, class))
+        return block;
+    return carve(&heap->fresh[class], heap->fresh_end[class], size);
 }
 
 static uint32_t batch_of(unsigned class)
@@ -122,38 +133,89 @@ static uint32_t most_cached(unsigned class)
     return (uint32_t)(CACHED_BYTES / class_size(class)) + 4;
 }
 
-/* Takes a block, and a batch for later. */
+/* A batch of free blocks, as they are linked. Lock held. */
+static void refill_blocks(struct mm_heap *heap, struct cache *cache, unsigned class)
+{
+    struct mm_block *last = heap->blocks[class];
+    uint32_t count = 1;
+
+    cache->blocks[class] = last;
+    for (; count < batch_of(class) && last->next != NULL; count++)
+        last = last->next;
+    heap->blocks[class] = last->next;
+    last->next = NULL;
+    cache->count[class] = count;
+}
+
+/* Memory for a batch of blocks. Lock held. */
+static bool refill_fresh(struct mm_heap *heap, struct cache *cache, unsigned class)
+{
+    size_t most = batch_of(class) * class_size(class), left;
+
+    if ((size_t)(heap->fresh_end[class] - heap->fresh[class]) < class_size(class) &&
+        !add_memory(heap, class))
+        return false;
+    left = (size_t)(heap->fresh_end[class] - heap->fresh[class]);
+    cache->fresh[class] = heap->fresh[class];
+    heap->fresh[class] += left < most ? left : most;
+    cache->fresh_end[class] = heap->fresh[class];
+    return true;
+}
+
+/* The thread has no block of the class left. */
 static struct mm_block *refill(struct mm_heap *heap, struct cache *cache, unsigned class)
 {
-    struct mm_block *block, *more;
+    struct mm_block *block =
+        carve(&cache->fresh[class], cache->fresh_end[class], class_size(class));
+    bool fresh = false;
 
+    if (block != NULL)
+        return block;
     pthread_mutex_lock(&heap->lock);
-    block = take_block(heap, class);
-    for (uint32_t i = batch_of(class); i > 1 && block != NULL; i--) {
-        more = take_block(heap, class);
-        if (more == NULL)
-            break;
-        more->tag = 0;
-        more->next = cache->blocks[class];
-        cache->blocks[class] = more;
-        cache->count[class]++;
-    }
+    if (heap->blocks[class] != NULL)
+        refill_blocks(heap, cache, class);
+    else
+        fresh = refill_fresh(heap, cache, class);
     pthread_mutex_unlock(&heap->lock);
+    if (fresh)
+        return carve(&cache->fresh[class], cache->fresh_end[class], class_size(class));
+    block = cache->blocks[class];
+    if (block != NULL) {
+        cache->blocks[class] = block->next;
+        cache->count[class]--;
+    }
     return block;
 }
 
+/* Gives back what the thread has beyond `keep` blocks. */
 static void flush(struct mm_heap *heap, struct cache *cache, unsigned class, uint32_t keep)
 {
-    pthread_mutex_lock(&heap->lock);
-    while (cache->count[class] > keep) {
-        struct mm_block *block = cache->blocks[class];
+    struct mm_block *first = cache->blocks[class], *last = first;
 
-        cache->blocks[class] = block->next;
-        cache->count[class]--;
-        block->next = heap->blocks[class];
-        heap->blocks[class] = block;
-    }
+    if (cache->count[class] <= keep)
+        return;
+    for (; cache->count[class] > keep + 1; cache->count[class]--)
+        last = last->next;
+    cache->count[class]--;
+    cache->blocks[class] = last->next;
+    pthread_mutex_lock(&heap->lock);
+    last->next = heap->blocks[class];
+    heap->blocks[class] = first;
     pthread_mutex_unlock(&heap->lock);
+}
+
+/* The same for all that it has of a class. */
+static void flush_all(struct mm_heap *heap, struct cache *cache, unsigned class)
+{
+    struct mm_block *block;
+
+    while ((block = carve(&cache->fresh[class], cache->fresh_end[class], class_size(class)))) {
+        block->tag = 0;
+        block->next = cache->blocks[class];
+        cache->blocks[class] = block;
+        cache->count[class]++;
+    }
+    flush(heap, cache, class, 0);
 }
 
 static struct mm_block *take_locked(struct mm_heap *heap, unsigned class)
@@ -185,8 +247,7 @@ static void leave(void *memory)
 
     own_cache = NULL;
     for (unsigned class = 0; class < MM_CLASS_COUNT; class ++)
-        if (cache->count[class] != 0)
-            flush(heap, cache, class, 0);
+        flush_all(heap, cache, class);
     block_of(cache)->tag = 0;
     mm_poison(cache, sizeof(*cache));
     put_locked(heap, block_of(cache), class_of(sizeof(*cache) + sizeof(struct mm_block) + SLACK));

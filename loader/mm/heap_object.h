@@ -61,7 +61,7 @@ struct mm_heap {
     uint32_t protect;
     struct mm_arena *arenas; /* the last one made first */
     struct mm_huge huge;     /* list head */
-    uint64_t freed;          /* pages since free ones were given back to the kernel */
+    uint64_t free_pages;     /* that the kernel has not got back */
     unsigned caches;
     /* By class: free blocks, and memory that has been none yet. */
     struct mm_block *blocks[MM_CLASS_COUNT];

@@ -22,7 +22,7 @@
 #endif
 
 #define COMMIT_STEP 64u /* pages */
-/* Free pages go back to the kernel when so many have been freed. */
+/* Free pages go back to the kernel when there are so many. */
 #define KEPT_PAGES        8192u
 #define WORTH_GIVING_BACK 16u
 
@@ -206,10 +206,11 @@ static struct mm_page *find_free(const struct mm_arena *arena, uint32_t count)
 }
 
 /* A run leaves its bin; what is more than `count` returns to one. */
-static void split(struct mm_arena *arena, struct mm_page *run, uint32_t count)
+static void split(struct mm_heap *heap, struct mm_arena *arena, struct mm_page *run, uint32_t count)
 {
     uint32_t all = run->count;
 
+    heap->free_pages -= count < heap->free_pages ? count : heap->free_pages;
     take_free(arena, run);
     if (all > count)
         put_free(arena, run + count, all - count);
@@ -236,7 +237,7 @@ void *mm_heap_pages(struct mm_heap *heap, uint32_t count, bool *zero)
     for (arena = heap->arenas; arena != NULL; arena = arena->next) {
         run = find_free(arena, count);
         if (run != NULL) {
-            split(arena, run, count);
+            split(heap, arena, run, count);
             return page_address(arena, run);
         }
     }
@@ -258,7 +259,7 @@ static void give_back(struct mm_heap *heap)
         for (unsigned bin = bin_of(WORTH_GIVING_BACK); bin < MM_BIN_COUNT; bin++)
             for (struct mm_page *run = arena->bin[bin]; run != NULL; run = run->next)
                 madvise(page_address(arena, run), (size_t)(run->count * MM_PAGE), MADV_DONTNEED);
-    heap->freed = 0;
+    heap->free_pages = 0;
 }
 
 void mm_heap_free_pages(struct mm_heap *heap, void *first)
@@ -267,7 +268,7 @@ void mm_heap_free_pages(struct mm_heap *heap, void *first)
     struct mm_page *run = page_of(arena, first);
     uint32_t count = run->count, index = (uint32_t)(run - arena->page);
 
-    heap->freed += count;
+    heap->free_pages += count;
     if (index + count < arena->top && run[count].free) {
         take_free(arena, run + count);
         count += run[count].count;
@@ -279,7 +280,7 @@ void mm_heap_free_pages(struct mm_heap *heap, void *first)
         take_free(arena, run);
     }
     put_free(arena, run, count);
-    if (heap->freed >= KEPT_PAGES)
+    if (heap->free_pages >= KEPT_PAGES)
         give_back(heap);
 }
 
@@ -298,7 +299,7 @@ bool mm_heap_more_pages(struct mm_heap *heap, void *first, uint32_t count)
         if (extend_top(heap, arena, more) == NULL)
             return false;
     } else if (behind->free && behind->count >= more) {
-        split(arena, behind, more);
+        split(heap, arena, behind, more);
     } else {
         return false;
     }
