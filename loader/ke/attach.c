@@ -19,6 +19,7 @@
 #include "loader/ke/process.h"
 #include "loader/ke/slots.h"
 #include "loader/ke/suspend.h"
+#include "loader/mm/heap.h"
 #include "loader/mm/snapshot.h"
 
 __thread struct ke_thread *ke_current __attribute__((tls_model("initial-exec")));
@@ -236,6 +237,7 @@ void ke_thread_leave(void)
     }
     uint32_t id = thread->object->id;
     ldr_thread_unregister(&thread->loader);
+    mm_heap_leave(); /* before anybody can know that it ends */
     list_remove(thread);
     ke_process_watch_thread(NULL);
     ke_thread_times_end(thread->object);

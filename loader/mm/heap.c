@@ -27,6 +27,7 @@ struct cache {
 static struct mm_heap *process_heap;
 static pthread_key_t leave_key;
 static __thread struct cache *own_cache __attribute__((tls_model("initial-exec")));
+static __thread bool has_left; /* from now on it takes and gives single blocks */
 
 /* ---- classes -----------------------------------------------------------------------------------
  */
@@ -281,7 +282,7 @@ static struct cache *enter(struct mm_heap *heap)
 /* NULL: this heap has none, or there is no memory for one. */
 static struct cache *cache_of(struct mm_heap *heap)
 {
-    if (heap != process_heap)
+    if (heap != process_heap || has_left)
         return NULL;
     return own_cache != NULL ? own_cache : enter(heap);
 }
@@ -292,6 +293,17 @@ void mm_heap_enter(void)
 
     if (heap != NULL)
         cache_of(heap);
+}
+
+void mm_heap_leave(void)
+{
+    struct cache *cache = own_cache;
+
+    has_left = true;
+    if (cache == NULL)
+        return;
+    pthread_setspecific(leave_key, NULL);
+    leave(cache);
 }
 
 unsigned mm_heap_caches(void)

@@ -40,5 +40,7 @@ bool mm_heap_owns(const struct mm_heap *heap, const void *block);
 unsigned mm_heap_caches(void);
 /* The calling thread is one of them from now on. */
 void mm_heap_enter(void);
+/* It ends: it is none from now on. Other threads do so at their very end. */
+void mm_heap_leave(void);
 
 #endif

@@ -54,24 +54,25 @@ static bool commit(struct mm_arena *arena, uint32_t protect, uint32_t end)
 /* `front` bytes at its start are the caller's, its own record follows. */
 static struct mm_arena *arena_map(uint64_t size, uint32_t protect, size_t front)
 {
-    uint64_t base = 0, at, own;
+    uint64_t base = 0, at, own, first;
     uint32_t pages;
     struct mm_arena *arena;
 
     if (!nt_ok(mm_alloc(&base, &size, MEM_RESERVE, protect, NULL)))
         return NULL;
-    madvise(mm_ptr(base), (size_t)size, MADV_NOHUGEPAGE);
     pages = (uint32_t)(size / MM_PAGE);
     at = base;
     own = mm_round_up(front + sizeof(*arena) + pages * sizeof(struct mm_page), MM_PAGE);
-    if (!nt_ok(mm_alloc(&at, &own, MEM_COMMIT, protect, NULL))) {
+    first = own + COMMIT_STEP * MM_PAGE < size ? own + COMMIT_STEP * MM_PAGE : size;
+    if (!nt_ok(mm_alloc(&at, &first, MEM_COMMIT, protect, NULL))) {
         mm_free(base, 0, MEM_RELEASE, NULL);
         return NULL;
     }
     arena = mm_ptr(base + front);
     arena->base = base;
     arena->pages = pages;
-    arena->top = arena->committed = (uint32_t)(own / MM_PAGE);
+    arena->top = (uint32_t)(own / MM_PAGE);
+    arena->committed = (uint32_t)(first / MM_PAGE);
     return arena;
 }
 

@@ -378,7 +378,141 @@ static void test_allocations(void **state)
     in_every_set(allocations);
 }
 
+/* ---- heaps ---- */
+
+static void heap_blocks(void)
+{
+    void *heap = process_heap();
+    char *kept = heap_alloc(heap, 0, 100), *freed = heap_alloc(heap, 0, 5000);
+    char *grown = heap_alloc(heap, 0, 200000), *large = crt_malloc(50000000), *other;
+    void *private_heap = heap_create(0, 0, 0);
+    char *of_private = heap_alloc(private_heap, 0, 1000);
+    memset(kept, 'k', 100);
+    memset(freed, 'f', 5000);
+    memset(grown, 'g', 200000);
+    memset(of_private, 'p', 1000);
+    large[49999999] = 'l';
+    snapshot();
+    for (int i = 0; i < 20; i++) {
+        large[49999999] = 'x';
+        for (int j = 0; j < 100; j++)
+            assert_non_null(heap_alloc(heap, 0, (size_t)j * 50));
+        memset(kept, 0, 100);
+        assert_int_equal(heap_free(heap, 0, freed), 1);
+        assert_non_null(heap_realloc(heap, 0, grown, 400000));
+        memset(of_private, 0, 1000);
+        assert_int_equal(heap_free(private_heap, 0, of_private), 1);
+        other = heap_alloc(heap_create(0, 0, 0x100000), 0, 100);
+        assert_non_null(other);
+        crt_free(large);
+        other = crt_malloc(60000000);
+        other[0] = 1;
+        reset();
+        assert_int_equal(large[49999999], 'l');
+        assert_int_equal(large[0], 0);
+        assert_int_equal(kept[0], 'k');
+        assert_int_equal(freed[4999], 'f');
+        assert_int_equal(grown[199999], 'g');
+        assert_int_equal(of_private[999], 'p');
+        assert_int_equal((int)heap_size(heap, 0, freed), 5000);
+        assert_int_equal((int)heap_size(heap, 0, grown), 200000);
+    }
+    crt_free(large);
+    assert_int_equal(heap_free(heap, 0, kept), 1);
+    assert_int_equal(heap_free(heap, 0, freed), 1);
+    assert_int_equal(heap_free(heap, 0, grown), 1);
+    reset();
+    assert_int_equal(grown[0], 'g');
+}
+
+static void test_heap_blocks(void **state)
+{
+    in_every_set(heap_blocks);
+}
+
+/* What is no block, or none any more, ends the call as it ends a process of Windows. */
+static void free_twice(void *block)
+{
+    crt_free(block);
+    crt_free(block);
+}
+
+static void corruption(void)
+{
+    struct peldr_exception exception;
+    void *block = crt_malloc(50);
+    ke_fault_install();
+    snapshot();
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(peldr_call_guarded(free_twice, block, &exception), 1);
+        assert_int_equal(exception.code, 0xC0000374);
+        reset();
+    }
+    crt_free(block);
+}
+
+static void test_free_twice(void **state)
+{
+    in_every_set(corruption);
+}
+
 /* ---- the rest of a process ---- */
+
+static void static_tls(void)
+{
+    peldr_module *tls = must(peldr_open(path_of("tls.dll"), 0), "tls.dll");
+    int(PELDR_CDECL * get)(void) = must(peldr_sym(tls, "tls_get"), "tls_get");
+    int(PELDR_CDECL * put)(int) = must(peldr_sym(tls, "tls_set"), "tls_set");
+    int(PELDR_CDECL * sum)(void) = must(peldr_sym(tls, "tls_zero_sum"), "tls_zero_sum");
+    put(8);
+    snapshot();
+    for (int i = 0; i < 20; i++) {
+        assert_int_equal(get(), 8);
+        assert_int_equal(sum(), 0);
+        put(i);
+        reset();
+    }
+    peldr_snapshot_drop();
+    peldr_close(tls);
+}
+
+static void test_static_tls(void **state)
+{
+    in_every_set(static_tls);
+}
+
+/* Pages with fixups are private before the snapshot, and stay it for who asks. */
+static void relocated(void)
+{
+    char path[SAMPLE_PATH_MAX];
+    peldr_module *left = must(peldr_open(path_of("left.dll"), 0), "left.dll"), *right;
+    struct peldr_relocation relocation;
+    struct peldr_region region;
+    uint64_t before = 0, after = 0;
+    uint32_t cursor = 0;
+    snprintf(path, sizeof path, "%s", path_of("right.dll"));
+    right = must(peldr_open(path, 0), path);
+    assert_int_equal(peldr_relocation(right, &relocation), 0);
+    assert_int_not_equal(relocation.actual_base, relocation.preferred_base);
+    int(PELDR_CDECL * value)(void) = must(peldr_sym(right, "side_value"), "side_value");
+    while (peldr_next_region(right, &cursor, &region) == 1)
+        before += region.pages_private;
+    snapshot();
+    assert_int_equal(value(), 2);
+    reset();
+    assert_int_equal(value(), 2);
+    for (cursor = 0; peldr_next_region(right, &cursor, &region) == 1;)
+        after += region.pages_private;
+    assert_int_equal(after, before);
+    peldr_snapshot_drop();
+    peldr_close(right);
+    peldr_close(left);
+}
+
+static void test_relocated_image(void **state)
+{
+    in_every_set(relocated);
+}
 
 static void thread_state(void)
 {
@@ -490,6 +624,52 @@ static void test_without_snapshot(void **state)
 
 /* ---- threads ---- */
 
+static void *(PELDR_WINAPI *create_thread)(void *security, size_t stack,
+                                           uint32_t(PELDR_WINAPI *start)(void *), void *parameter,
+                                           uint32_t flags, uint32_t *id);
+
+static uint32_t PELDR_WINAPI of_image(void *event)
+{
+    crt_free(crt_malloc(1000));
+    if (event)
+        wait_for(event, 0xFFFFFFFF);
+    return 0;
+}
+
+/* None may live when a snapshot is taken or put back; those in between are nobody's business. */
+static void threads_of_images(void)
+{
+    void *event, *thread;
+    int(PELDR_WINAPI * set_event)(void *);
+    uint32_t first;
+    void *found = must(peldr_sym(kernel32, "CreateThread"), "CreateThread");
+    memcpy(&create_thread, &found, sizeof(found));
+    found = must(peldr_sym(kernel32, "SetEvent"), "SetEvent");
+    memcpy(&set_event, &found, sizeof(found));
+    event = create_event(NULL, 1, 0, NULL);
+    thread = must(create_thread(NULL, 0, of_image, event, 0, NULL), "thread");
+    assert_int_equal(peldr_snapshot(), -1);
+    assert_int_equal(peldr_error_status(), (uint32_t)STATUS_NOT_SUPPORTED);
+    assert_int_equal(peldr_reset(), -1);
+    set_event(event);
+    assert_int_equal(wait_for(thread, 10000), 0);
+    snapshot();
+    first = decode(MESSAGE);
+    for (int i = 0; i < 10; i++) {
+        void *passing = create_thread(NULL, 0, of_image, NULL, 0, NULL);
+        assert_int_equal(wait_for(passing, 10000), 0);
+        reset();
+        assert_int_equal(decode(MESSAGE), first);
+    }
+    close_handle(thread);
+    close_handle(event);
+}
+
+static void test_threads_of_images(void **state)
+{
+    in_every_set(threads_of_images);
+}
+
 static pthread_barrier_t barrier;
 
 static void *attached(void *unused)
@@ -546,11 +726,16 @@ int main(void)
         cmocka_unit_test(test_later_snapshot_counts),
         cmocka_unit_test(test_pages_of_an_image),
         cmocka_unit_test(test_allocations),
+        cmocka_unit_test(test_heap_blocks),
+        cmocka_unit_test(test_free_twice),
+        cmocka_unit_test(test_static_tls),
+        cmocka_unit_test(test_relocated_image),
         cmocka_unit_test(test_thread_state),
         cmocka_unit_test(test_handles),
         cmocka_unit_test(test_modules),
         cmocka_unit_test(test_module_that_went),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_threads_of_images),
     };
     return cmocka_run_group_tests_name("sample_snapshot", tests, NULL, NULL);
 }
