@@ -23,9 +23,8 @@
 
 #include "pe/status.h"
 
-/* Of an image file's name, for people who read memory maps; of other characters than letters,
- * digits,
- * '.', '_' and '-' nothing is left. */
+/* Of an image file's name, for people who read memory maps; of characters other than letters,
+ * digits, '.', '_' and '-' nothing is left. */
 #define MM_CACHE_IMAGE_NAME 24u
 
 /* What an entry was made of. No padding: its bytes are compared and digested. */

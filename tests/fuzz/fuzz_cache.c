@@ -15,8 +15,11 @@ static void must(bool holds)
         abort();
 }
 
-#define SUM_AT    112u
-#define HEAD_SIZE 120u
+/* Where the fields of a page lie (loader/mm/cache_page.c). */
+#define IMAGE_SIZE_AT (16u + (uint32_t)sizeof(struct mm_cache_key))
+#define SIZES_AT      (IMAGE_SIZE_AT + 8u)
+#define SUM_AT        (SIZES_AT + 16u)
+#define HEAD_SIZE     (SUM_AT + 8u)
 
 /* So that what is behind the sum is reached, most changed pages have a right one. */
 static void set_sum(uint8_t bytes[MM_PAGE])
@@ -24,7 +27,7 @@ static void set_sum(uint8_t bytes[MM_PAGE])
     uint32_t sizes[2]; /* of the note, of the path */
     uint64_t parts[2], sum;
 
-    memcpy(sizes, bytes + 96, sizeof(sizes));
+    memcpy(sizes, bytes + SIZES_AT, sizeof(sizes));
     if ((uint64_t)sizes[0] + sizes[1] > MM_PAGE - HEAD_SIZE)
         return;
     parts[0] = mm_cache_sum(bytes, SUM_AT);
@@ -46,12 +49,12 @@ static uint8_t *changed_page(const uint8_t *data, size_t size)
                         size > 1 ? (data[0] | (uint32_t)data[1] << 8) % (MM_CACHE_NOTE + 1) : 0,
                         "/a/path/of/an/image.dll");
     for (size_t i = 4; i + 4 <= size && i < 40; i += 4) {
-        uint32_t at = data[i] % 4 != 0 ? 88 + data[i + 1] % 24u
+        uint32_t at = data[i] % 4 != 0 ? IMAGE_SIZE_AT + data[i + 1] % 24u
                                        : (data[i + 1] | (uint32_t)data[i + 2] << 8) % MM_PAGE;
 
         bytes[at] = data[i + 3];
     }
-    if (size > 2 && data[2] % 8 != 0)
+    if (size < 8 || data[2] % 8 != 0)
         set_sum(bytes);
     return bytes;
 }
@@ -62,6 +65,7 @@ static void fuzz_page(const uint8_t *data, size_t size)
     struct mm_cache_page page, other;
     char name[MM_CACHE_NAME];
 
+    must(size >= 8 || mm_cache_page_read(bytes, &page)); /* nothing is changed */
     if (mm_cache_page_read(bytes, &page)) {
         must(page.note >= bytes && page.note_size <= MM_CACHE_NOTE &&
              page.note + page.note_size <= bytes + MM_PAGE);
