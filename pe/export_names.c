@@ -155,8 +155,13 @@ static bool is_worth_it(const struct pe_exports *e, struct pe_name_walk *walk)
 bool pe_export_by_name_in_walk(const struct pe_exports *exports, struct pe_name_walk *walk,
                                struct pe_str name, uint32_t hint, struct pe_export *out)
 {
-    if (by_hint(exports, name, hint, out))
+    /* Among names that rise there is one of each, wherever the hint points. */
+    bool rises = walk->order == PE_NAMES_RISE && walk->strays < MAX_STRAYS;
+    if ((rises && by_hint(exports, name, walk->next, out)) || by_hint(exports, name, hint, out)) {
+        walk->next = out->hint + 1;
+        walk->strays = 0;
         return true;
+    }
     uint32_t i = is_worth_it(exports, walk) ? search_on(exports, walk, name)
                                             : search(exports, name, 0, exports->name_count);
     walk->next = i + 1; /* 0 after one that is not there */
