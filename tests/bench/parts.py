@@ -12,6 +12,8 @@ import twins
 Group = collections.namedtuple('Group', 'title workers references')
 Headline = collections.namedtuple('Headline', 'image times')
 SIZES = list(twins.SIZES)
+FIXUPS = {'none': 'no fixups', 'sparse': '10 000 fixups, sparse', 'dense': '10 000 fixups, dense',
+          'million': '1M fixups'}
 CHECK = ['--symbol', 'twin_check', '--value', '42']
 MAX_WARM, MAX_SPREAD, MAX_MOVED, MAX_UNCACHED, MAX_RELR, MAX_FIRST = 0.7, 1.3, 1.2, 0.4, 0.75, 1.0
 MAX_MEMORY, MAX_IMPORTS, MAX_START, MAX_CALLS, MAX_FAULTS = 1.02, 0.6, 2.0, 12, 2
@@ -149,9 +151,9 @@ def moved_group(run, size, fixups):
         run.copy('anonymous copy and fixups', image['pe'], '--fixups'),
         *run.wine('Wine, moved', image['pe'], '--symbol', 'twin_check', '42', moved=True),
     ]
-    best = run.measure(f'{size}, {twins.FIXUPS[fixups]} fixups ({fixups})', workers,
+    best = run.measure(f'{size}, {FIXUPS[fixups]}', workers,
                        lambda name: ('dlopen', 'Wine, moved', 'floor'))
-    run.headline(f'{size}, {twins.FIXUPS[fixups]} fixups ({fixups}), moved', best, {
+    run.headline(f'{size}, {FIXUPS[fixups]}, moved', best, {
         'dlopen': 'dlopen', 'dlopen RELR': 'dlopen, RELR', 'Wine': 'Wine, moved',
         'anonymous copy': 'anonymous copy and fixups', 'peldr': 'peldr, moved, cached',
         'peldr uncached': 'peldr, moved, uncached (another base each time)', 'mappings alone': 'floor'})
@@ -190,7 +192,7 @@ def first_group(run, size, fixups, align):
         run.floor('floor', image['pe'], '--fresh'),
         run.copy('anonymous copy', image['pe'], '--fresh', *(['--fixups'] if moves else [])),
     ]
-    return run.measure(f'First load, {size}, fixups {fixups}, FileAlignment 0x{align}', workers)
+    return run.measure(f'First load, {size}, {FIXUPS[fixups]}, FileAlignment 0x{align}', workers)
 
 
 def first(run):

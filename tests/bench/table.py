@@ -19,6 +19,9 @@ import parts  # noqa: E402
 import twins  # noqa: E402
 
 
+COLUMNS = ['dlopen', 'dlopen RELR', 'Wine', 'anonymous copy', 'peldr', 'peldr uncached', 'mappings alone']
+
+
 def cell(value, digits=1):
     return '' if value is None else f'{value:,.{digits}f}'.replace(',', ' ')
 
@@ -59,7 +62,7 @@ def markdown(criteria, headlines):
         values = [cell(found[w].value, 2) if w in found else '' for w in ('64', '32')]
         values = [v if w not in found or found[w].holds else f'**{v}**' for v, w in zip(values, ('64', '32'))]
         lines.append(f'| {text} | {next(iter(found.values())).bound:g} | {values[0]} | {values[1]} |')
-    columns = list(dict.fromkeys(column for h in headlines for column in h.times))
+    columns = [c for c in COLUMNS if any(c in h.times for h in headlines)]
     if columns:
         lines += ['', '| load + unload, us | ' + ' | '.join(columns) + ' |',
                   '| --- |' + ' ---: |' * len(columns)]
