@@ -190,13 +190,13 @@ nt_status mm_snapshot_reset(struct pe_error *err)
         return status;
     mm_ranges_write_lock();
     for (struct mm_kept *kept = kept_list; kept != NULL && nt_ok(status); kept = kept->next) {
+        /* Which blocks there are is not what it was: from here on all of it can be read. */
+        if (kept->kind == MM_RANGE_PRIVATE)
+            mm_unpoison(mm_ptr(kept->base), (size_t)kept->size);
         if (kept->range == NULL)
             status = mm_kept_revive(kept, err);
         if (nt_ok(status))
             status = mm_kept_restore(kept, err);
-        /* Which blocks there are is not what it was: from here on all of it can be read. */
-        if (kept->kind == MM_RANGE_PRIVATE)
-            mm_unpoison(mm_ptr(kept->base), (size_t)kept->size);
     }
     mm_ranges_unlock();
     return status;

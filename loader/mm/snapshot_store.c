@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "loader/mm/data.h"
+#include "loader/mm/poison.h"
 #include "loader/mm/scan.h"
 #include "loader/mm/snapshot_object.h"
 #include "loader/mm/view_object.h"
@@ -362,8 +363,10 @@ nt_status mm_kept_fill(struct mm_kept *kept, struct mm_range *range, struct pe_e
     if (kept->attr == NULL)
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for a snapshot");
     /* A huge page would be dropped, and cleared again, for each word that is written in it. */
-    if (range->kind == MM_RANGE_PRIVATE)
+    if (range->kind == MM_RANGE_PRIVATE) {
         madvise(mm_ptr(range->base), (size_t)range->size, MADV_NOHUGEPAGE);
+        mm_unpoison(mm_ptr(range->base), (size_t)range->size); /* it is read as pages */
+    }
     status = find_runs(kept, range, &runs, err);
     if (nt_ok(status))
         status = store_runs(kept, range, &runs, err);
