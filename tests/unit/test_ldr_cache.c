@@ -52,6 +52,8 @@ static void write_image(const char *path, uint32_t seed, struct subject *out)
     struct test_image image;
     FILE *file;
 
+    if (sizeof(void *) == 8) /* AddressSanitizer has taken the usual one */
+        b->h.image_base = 0x300000000000u;
     b->h.address_of_entry_point = 0;
     b->h.dll_characteristics |= IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE;
     for (uint32_t i = 0; i < sizeof(bytes); i++)
