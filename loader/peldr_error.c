@@ -15,32 +15,72 @@
 #include "loader/win32/otherprocess.h"
 #include "loader/win32/win32.h"
 
-static __thread struct pe_error last;
-static __thread char sentence[sizeof last.text + 64];
+/*
+ * Not in the thread's own block: a library with some variables there that need a fixed place, as
+ * this one's have, can only be dlopen'ed when all of them together are small.
+ */
+struct said {
+    struct pe_error last;
+    char sentence[sizeof((struct pe_error *)0)->text + 64];
+};
+static __thread struct said *own;
+static struct said without_memory; /* of all threads for which there was none */
+
+static pthread_key_t said_key;
+
+/* Other destructors of the thread may still fail and say so. */
+static void forget(void *mine)
+{
+    own = NULL;
+    free(mine);
+}
+
+static void make_key(void)
+{
+    pthread_key_create(&said_key, forget);
+}
+
+static struct said *said(void)
+{
+    static pthread_once_t made = PTHREAD_ONCE_INIT;
+    if (!own) {
+        pthread_once(&made, make_key);
+        own = calloc(1, sizeof *own);
+        if (own && pthread_setspecific(said_key, own) != 0) {
+            free(own);
+            own = NULL;
+        }
+    }
+    return own ? own : &without_memory;
+}
 
 const char *peldr_error(void)
 {
-    if (nt_ok(last.status)) {
+    struct said *mine = said();
+    if (nt_ok(mine->last.status)) {
         return NULL;
     }
-    snprintf(sentence, sizeof sentence, "%s: %s", nt_status_name(last.status),
-             last.text[0] ? last.text : nt_status_text(last.status));
-    return sentence;
+    snprintf(mine->sentence, sizeof mine->sentence, "%s: %s", nt_status_name(mine->last.status),
+             mine->last.text[0] ? mine->last.text : nt_status_text(mine->last.status));
+    return mine->sentence;
 }
 
 uint32_t peldr_error_status(void)
 {
-    return nt_ok(last.status) ? 0 : last.status;
+    nt_status status = said()->last.status;
+    return nt_ok(status) ? 0 : status;
 }
 
 uint32_t peldr_error_win32(void)
 {
-    return nt_ok(last.status) ? 0 : nt_status_to_win32(last.status);
+    nt_status status = said()->last.status;
+    return nt_ok(status) ? 0 : nt_status_to_win32(status);
 }
 
 const char *peldr_error_rule(void)
 {
-    return nt_ok(last.status) ? NULL : last.rule;
+    const struct pe_error *last = &said()->last;
+    return nt_ok(last->status) ? NULL : last->rule;
 }
 
 const char *peldr_status_name(uint32_t status)
@@ -67,10 +107,11 @@ struct pe_error *peldr_begin(void)
 {
     static pthread_once_t registered = PTHREAD_ONCE_INIT;
     pthread_once(&registered, register_all);
-    last.status = STATUS_SUCCESS;
-    last.rule = NULL;
-    last.text[0] = '\0';
-    return &last;
+    struct pe_error *last = &said()->last;
+    last->status = STATUS_SUCCESS;
+    last->rule = NULL;
+    last->text[0] = '\0';
+    return last;
 }
 
 /* exit() of the host is the end of the process for images as well. */
@@ -103,8 +144,9 @@ int peldr_result(nt_status status)
     if (nt_ok(status)) {
         return 0;
     }
-    if (nt_ok(last.status)) {
-        pe_fail(&last, status, "%s", nt_status_text(status));
+    struct pe_error *last = &said()->last;
+    if (nt_ok(last->status)) {
+        pe_fail(last, status, "%s", nt_status_text(status));
     }
     return -1;
 }
