@@ -135,6 +135,10 @@ static bool adopt(struct mm_section *section, const struct mm_cache_key *key, in
         return false;
     }
     mm_cache_trust(key, &entry);
+    if (!entry.trusted) { /* somebody writes to it */
+        mm_cache_reject(key, &entry);
+        return false;
+    }
     take_entry(section, key, &entry);
     return true;
 }

@@ -194,7 +194,9 @@ static bool is_same(const struct mm_cache_key *key, struct mm_cache_entry *entry
     }
     if (!entry->trusted)
         mm_cache_trust(key, entry);
-    return true;
+    if (!entry->trusted) /* somebody writes to it */
+        mm_cache_reject(key, entry);
+    return entry->trusted;
 }
 
 /* The view becomes one of the relocated form: its pages are everyone's again. Takes the entry. */
