@@ -425,8 +425,9 @@ PELDR_API int peldr_section_unmap(const void *address);
 /*
  * Where it is from now on: a folder, which is made when it is missing, "off", or NULL for what the
  * environment says (PELDR_CACHE, a folder or "off"). `limit`: the bytes that it may take on the
- * disk; 0 = PELDR_CACHE_SIZE, or 2 GiB. 0, or -1 when the folder cannot be used (peldr_error() says
- * why): then there is no cache.
+ * disk; 0 = PELDR_CACHE_SIZE, or 2 GiB. Up to 16 entries that this process has used stay open for
+ * its next loads; it lets go of them now. 0, or -1 when the folder cannot be used (peldr_error()
+ * says why): then there is no cache.
  */
 PELDR_API int peldr_set_cache(const char *place, uint64_t limit);
 /* The folder in use, for free(); NULL = there is no cache, and peldr_error() says why. `limit` may

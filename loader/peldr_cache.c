@@ -4,12 +4,16 @@
 #include <stdlib.h>
 
 #include "loader/mm/cache.h"
+#include "loader/mm/section.h"
 #include "loader/peldr_api.h"
 
 int peldr_set_cache(const char *place, uint64_t limit)
 {
     struct pe_error *err = peldr_begin();
-    return peldr_result(mm_cache_set_place(place, limit, err));
+    nt_status status = mm_cache_set_place(place, limit, err);
+    if (nt_ok(status))
+        mm_section_forget_known();
+    return peldr_result(status);
 }
 
 char *peldr_cache_folder(uint64_t *limit)

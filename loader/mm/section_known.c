@@ -31,15 +31,28 @@ static void put_first(struct mm_section *section)
     known[0] = section;
 }
 
+/* Lock held: the place of the section that a file of this name and state has; KNOWN_COUNT = none.
+ */
+static uint32_t place_of(const struct mm_cache_key *key, const char *name)
+{
+    uint32_t at = 0;
+
+    while (at < KNOWN_COUNT && known[at] != NULL &&
+           (memcmp(&known[at]->cache_key, key, sizeof(*key)) != 0 ||
+            strcmp(known[at]->name, name) != 0))
+        at++;
+    return at < KNOWN_COUNT && known[at] != NULL ? at : KNOWN_COUNT;
+}
+
 struct mm_section *mm_known_take(const struct mm_cache_key *key, const char *name)
 {
     struct mm_section *found = NULL;
+    uint32_t at;
 
     pthread_mutex_lock(&lock);
-    for (uint32_t i = 0; i < KNOWN_COUNT && known[i] != NULL && found == NULL; i++)
-        if (memcmp(&known[i]->cache_key, key, sizeof(*key)) == 0 &&
-            strcmp(known[i]->name, name) == 0)
-            found = take_out(i);
+    at = place_of(key, name);
+    if (at < KNOWN_COUNT)
+        found = take_out(at);
     pthread_mutex_unlock(&lock);
     if (found == NULL)
         return NULL;
@@ -53,13 +66,16 @@ struct mm_section *mm_known_take(const struct mm_cache_key *key, const char *nam
 
 struct mm_section *mm_known_put(struct mm_section *section)
 {
-    struct mm_section *oldest;
+    struct mm_section *superfluous = section;
 
     pthread_mutex_lock(&lock);
-    oldest = take_out(KNOWN_COUNT - 1);
-    put_first(section);
+    /* Several of one file are there when it was loaded several times at once: one is enough. */
+    if (place_of(&section->cache_key, section->name) == KNOWN_COUNT) {
+        superfluous = take_out(KNOWN_COUNT - 1);
+        put_first(section);
+    }
     pthread_mutex_unlock(&lock);
-    return oldest;
+    return superfluous;
 }
 
 void mm_section_forget_known(void)

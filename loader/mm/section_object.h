@@ -140,7 +140,8 @@ struct mm_section *mm_section_relocated(const struct mm_section *section, uint64
 /* The section leaves the list, with one reference; or NULL. */
 struct mm_section *mm_known_take(const struct mm_cache_key *key, const char *name);
 /* The section's last reference is gone: it is kept instead of the one that was not used for the
- * longest time, which is returned and is to be destroyed; NULL = none. */
+ * longest time. The one that is to be destroyed is returned, which may be the section; NULL = none.
+ */
 struct mm_section *mm_known_put(struct mm_section *section);
 
 /* section_share.c: one object per image file for all processes. */
