@@ -157,19 +157,44 @@ static bool get_headers(struct reader *r, const struct note_head *head, struct m
     return true;
 }
 
+/* Where an extent's pages come from, as a plan says it; `*shared` counts the bytes of SHARED ones.
+ */
+static bool has_source(const struct mm_section *section, const struct note_extent *e,
+                       uint64_t *shared)
+{
+    uint64_t begin = *shared;
+
+    switch (e->source) {
+    case MM_SOURCE_OBJECT:
+        return e->offset == e->rva;
+    case MM_SOURCE_FILE:
+        return e->offset < section->image.file_size;
+    case MM_SOURCE_SHARED:
+        *shared += e->size;
+        return e->offset == begin;
+    default:
+        return false;
+    }
+}
+
 /* Ascending, disjoint, in whole pages and inside the image, as a plan makes them. */
+static bool is_extent(const struct mm_section *section, const struct note_extent *e, uint64_t end)
+{
+    return (e->rva | e->size | e->offset) % MM_PAGE == 0 && e->size != 0 && e->rva >= end &&
+           e->rva < section->size && e->size <= section->size - e->rva &&
+           mm_protect_valid(e->protect);
+}
+
 static bool get_extents(struct reader *r, struct mm_section *section)
 {
-    uint64_t end = 0;
+    uint64_t end = 0, shared = 0;
 
     section->extents = calloc(section->extent_count, sizeof(*section->extents));
     for (uint32_t i = 0; section->extents != NULL && i < section->extent_count; i++) {
         struct note_extent e = {0};
 
         get(r, &e, sizeof(e));
-        if (r->short_of || (e.rva | e.size | e.offset) % MM_PAGE != 0 || e.size == 0 ||
-            e.rva < end || e.rva >= section->size || e.size > section->size - e.rva ||
-            e.source > MM_SOURCE_SHARED || !mm_protect_valid(e.protect))
+        if (r->short_of || !is_extent(section, &e, end) || !has_source(section, &e, &shared))
             return false;
         end = (uint64_t)e.rva + e.size;
         section->extents[i] = (struct mm_extent){.rva = e.rva,
@@ -179,7 +204,7 @@ static bool get_extents(struct reader *r, struct mm_section *section)
                                                  .protect = e.protect,
                                                  .pe_section = e.pe_section};
     }
-    return section->extents != NULL;
+    return section->extents != NULL && shared == section->shared_size;
 }
 
 static bool get_fixups(struct reader *r, struct mm_section *section)
