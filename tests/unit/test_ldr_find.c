@@ -125,8 +125,8 @@ static void a_file_is_one_module_whatever_its_name(void **state)
 static void each_of_many_builtins_is_found(void **state)
 {
     static struct ldr_builtin builtins[BUILTINS];
-    static char names[BUILTINS][16];
-    char asked[24];
+    static char names[BUILTINS][24];
+    char asked[32];
     for (int i = 0; i < BUILTINS; i++) {
         snprintf(names[i], sizeof(names[i]), "Built%d%s", i, i % 2 ? ".dll" : ".Drv");
         builtins[i].name = names[i];
