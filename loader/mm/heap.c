@@ -355,6 +355,7 @@ static void free_huge(struct mm_heap *heap, struct mm_block *block)
     huge->next->prev = huge->prev;
     huge->prev->next = huge->next;
     pthread_mutex_unlock(&heap->lock);
+    mm_unpoison(huge, (size_t)huge->size);
     mm_free(mm_address(huge), 0, MEM_RELEASE, NULL);
 }
 
@@ -475,7 +476,7 @@ size_t mm_heap_size(const struct mm_heap *heap, const void *memory)
 static size_t room_of(struct mm_heap *heap, const struct mm_block *block)
 {
     unsigned class = class_of_block(block);
-    uint64_t bytes = class_size(class);
+    uint64_t bytes;
 
     if (class == MM_CLASS_HUGE) {
         bytes = ((const struct mm_huge *)block - 1)->size - sizeof(struct mm_huge);
@@ -483,6 +484,8 @@ static size_t room_of(struct mm_heap *heap, const struct mm_block *block)
         pthread_mutex_lock(&heap->lock);
         bytes = mm_heap_page_count(heap, block) * MM_PAGE;
         pthread_mutex_unlock(&heap->lock);
+    } else {
+        bytes = class_size(class);
     }
     return (size_t)(bytes - sizeof(*block) - SLACK);
 }
