@@ -80,12 +80,18 @@ static nt_status copy_through(uint8_t *buffer, uint64_t room, int source, uint64
 
 static nt_status copy_range(int source, uint64_t from, uint64_t size, int fd, uint64_t to)
 {
-    uint8_t small[PE_PAGE_SIZE];
-    uint8_t *large = size > sizeof(small) ? malloc(size < CHUNK ? (size_t)size : CHUNK) : NULL;
-    uint64_t room = large == NULL ? sizeof(small) : size < CHUNK ? size : CHUNK;
-    nt_status status =
-        copy_through(large != NULL ? large : small, room, source, from, size, fd, to);
+    /* Where offsets in the file and the buffer differ by less than a cache line, the kernel copies
+     * at a tenth of its speed: malloc's memory begins 16 bytes behind one. */
+    _Alignas(64) uint8_t small[PE_PAGE_SIZE];
+    uint8_t *large = NULL;
+    uint64_t room = size < CHUNK ? mm_round_up(size, MM_PAGE) : CHUNK;
+    nt_status status;
 
+    if (size > sizeof(small))
+        large = aligned_alloc(PE_PAGE_SIZE, (size_t)room);
+    if (large == NULL)
+        room = sizeof(small);
+    status = copy_through(large != NULL ? large : small, room, source, from, size, fd, to);
     free(large);
     return status;
 }
@@ -158,7 +164,7 @@ static void copy_field(uint8_t *to, const uint8_t *from, uint64_t chunk, uint64_
 static bool piece_is_same(const struct mm_section *section, int object, int fd,
                           const struct mm_plan_piece *piece, bool base_may_differ)
 {
-    uint8_t ours[PE_PAGE_SIZE * 4], theirs[PE_PAGE_SIZE * 4];
+    _Alignas(64) uint8_t ours[PE_PAGE_SIZE * 4], theirs[PE_PAGE_SIZE * 4];
     uint64_t at = 0, base;
     uint32_t width;
 
@@ -183,7 +189,7 @@ static bool piece_is_same(const struct mm_section *section, int object, int fd,
 static bool is_zero(int object, uint64_t from, uint64_t end)
 {
     static const uint8_t zeroes[PE_PAGE_SIZE];
-    uint8_t bytes[PE_PAGE_SIZE];
+    _Alignas(64) uint8_t bytes[PE_PAGE_SIZE];
 
     while (from < end) {
         off_t data = lseek(object, (off_t)from, SEEK_DATA);

@@ -168,7 +168,7 @@ static uint32_t write_note(const struct mm_section *section, const struct reloc_
 
 static bool has_content(int fd, const struct mm_view *view)
 {
-    uint8_t theirs[PE_PAGE_SIZE * 4];
+    _Alignas(64) uint8_t theirs[PE_PAGE_SIZE * 4];
     uint64_t at = 0, end = view->range.size;
 
     while (at < end) {
