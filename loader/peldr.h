@@ -219,8 +219,7 @@ PELDR_API int peldr_snapshot(void);
  * 0, or -1 with everything as it was: STATUS_INVALID_PARAMETER when there is no snapshot,
  * STATUS_NOT_SUPPORTED when another thread took it or threads came or went since,
  * STATUS_DLL_NOT_FOUND or STATUS_NOT_MAPPED_VIEW when a module or a view is gone that was there.
- * Any other failure (out of memory; STATUS_CONFLICTING_ADDRESSES when memory that an image has
- * freed since is the host's by now) leaves the images unusable but for another attempt.
+ * Any other failure (out of memory) leaves the images unusable but for another attempt.
  */
 PELDR_API int peldr_reset(void);
 /* Forgets the snapshot and leaves everything as it is now. */

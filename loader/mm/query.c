@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "loader/mm/data_object.h"
+#include "loader/mm/held.h"
 #include "loader/mm/maps.h"
 #include "loader/mm/pagemap.h"
 #include "loader/mm/view_object.h"
@@ -303,6 +304,43 @@ static const char *query_host(struct host *host, uint64_t at, uint64_t low, uint
     return host->entry.path;
 }
 
+/* The same, where some of it may be held for a snapshot: that is free. */
+static const char *query_held(struct host *host, uint64_t at, uint64_t low, uint64_t high,
+                              struct mm_region *out)
+{
+    struct mm_span held;
+    uint64_t before;
+
+    if (!mm_held_any())
+        return query_host(host, at, low, high, out);
+    mm_ranges_read_lock();
+    held = mm_held_from(at);
+    before = mm_held_end_before(at);
+    mm_ranges_unlock();
+    if (held.base <= at) {
+        describe_free(at, held.end < high ? held.end : high, out);
+        return NULL;
+    }
+    return query_host(host, at, before > low ? before : low, held.base < high ? held.base : high,
+                      out);
+}
+
+/* What is free in the one way and in the other is one region. */
+static const char *query_gap(struct host *host, uint64_t at, uint64_t low, uint64_t high,
+                             struct mm_region *out)
+{
+    const char *name = query_held(host, at, low, high, out);
+    struct mm_region more;
+
+    while (mm_held_any() && out->state == MEM_FREE && out->base + out->size < high) {
+        query_held(host, out->base + out->size, low, high, &more);
+        if (more.state != MEM_FREE)
+            break;
+        out->size += more.size;
+    }
+    return name;
+}
+
 /* The region at `at`, a page boundary; ends at `limit` at the latest. */
 static void query(struct host *host, uint64_t at, uint64_t limit, struct mm_region *out, char *name,
                   size_t name_size)
@@ -325,7 +363,7 @@ static void query(struct host *host, uint64_t at, uint64_t limit, struct mm_regi
     }
     mm_ranges_unlock();
     if (range == NULL) {
-        found = query_host(host, at, low, limit, out);
+        found = query_gap(host, at, low, limit, out);
         snprintf(name, name_size, "%s", found != NULL ? found : "");
     }
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "loader/mm/held.h"
 #include "loader/mm/maps.h"
 #include "loader/mm/region.h"
 #include "loader/mm/view.h"
@@ -22,7 +23,7 @@
 /* A gap that is seen but cannot be had was lost to another thread; this often is enough. */
 #define MAX_ATTEMPTS 64
 
-nt_status mm_reserve_with(uint64_t base, uint64_t size, int fd, uint64_t offset, int prot)
+nt_status mm_reserve_unused(uint64_t base, uint64_t size, int fd, uint64_t offset, int prot)
 {
     int anonymous = fd < 0 ? MAP_ANONYMOUS : 0;
     void *got;
@@ -39,6 +40,34 @@ nt_status mm_reserve_with(uint64_t base, uint64_t size, int fd, uint64_t offset,
     return STATUS_CONFLICTING_ADDRESSES;
 }
 
+/* Lock held for writing: of what is held and what is unused. */
+static nt_status reserve_held(uint64_t base, uint64_t size, int fd, uint64_t offset, int prot)
+{
+    int anonymous = fd < 0 ? MAP_ANONYMOUS : 0;
+    nt_status status = mm_held_take(base, size);
+
+    if (!nt_ok(status) || (fd < 0 && prot == PROT_NONE) ||
+        mmap(mm_ptr(base), (size_t)size, prot, MAP_PRIVATE | anonymous | MAP_NORESERVE | MAP_FIXED,
+             fd, (off_t)offset) != MAP_FAILED)
+        return status;
+    status = mm_status_of_errno(errno);
+    mm_held_give(base, size);
+    return status;
+}
+
+nt_status mm_reserve_with(uint64_t base, uint64_t size, int fd, uint64_t offset, int prot)
+{
+    nt_status status = mm_reserve_unused(base, size, fd, offset, prot);
+
+    if (status != (nt_status)STATUS_CONFLICTING_ADDRESSES || !mm_held_any() ||
+        !mm_in_user_space(base, size))
+        return status;
+    mm_ranges_write_lock();
+    status = reserve_held(base, size, fd, offset, prot);
+    mm_ranges_unlock();
+    return status;
+}
+
 nt_status mm_reserve_at(uint64_t base, uint64_t size)
 {
     return mm_reserve_with(base, size, -1, 0, PROT_NONE);
@@ -46,7 +75,13 @@ nt_status mm_reserve_at(uint64_t base, uint64_t size)
 
 void mm_unreserve(uint64_t base, uint64_t size)
 {
-    munmap(mm_ptr(base), (size_t)size);
+    if (!mm_held_any()) {
+        munmap(mm_ptr(base), (size_t)size);
+        return;
+    }
+    mm_ranges_write_lock();
+    mm_held_give(base, size);
+    mm_ranges_unlock();
 }
 
 /* The kernel chooses: ask for a granule more and trim both ends. */
@@ -113,10 +148,8 @@ static uint64_t find_gap(uint64_t size, uint64_t limit)
     return best;
 }
 
-nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, uint64_t *base)
+static nt_status reserve_below(uint64_t size, uint64_t limit, uint64_t *base)
 {
-    if (limit == 0 || limit >= MM_USER_END)
-        return reserve_by_kernel(size, base);
     for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         uint64_t at = find_gap(size, limit);
         nt_status status;
@@ -131,6 +164,32 @@ nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, uint64_t *base)
         limit = at + size - MM_GRANULARITY;
     }
     return STATUS_NO_MEMORY;
+}
+
+/* What a snapshot waits for is used last: it is free all the same. */
+static nt_status reserve_of_held(uint64_t size, uint64_t limit, uint64_t *base)
+{
+    uint64_t at = 0;
+    nt_status status = STATUS_NO_MEMORY;
+
+    mm_ranges_write_lock();
+    for (struct mm_span span = mm_held_from(0); span.base < limit; span = mm_held_from(span.end))
+        consider(span.base, span.end < limit ? span.end : limit, size, &at);
+    if (at != 0)
+        status = mm_held_take(at, size);
+    mm_ranges_unlock();
+    *base = at;
+    return status;
+}
+
+nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, uint64_t *base)
+{
+    bool limited = limit != 0 && limit < MM_USER_END;
+    nt_status status = limited ? reserve_below(size, limit, base) : reserve_by_kernel(size, base);
+
+    if (status != (nt_status)STATUS_NO_MEMORY || !mm_held_any())
+        return status;
+    return reserve_of_held(size, limited ? limit : MM_USER_END, base);
 }
 
 static const char *describe_kind(const struct mm_range *range)
@@ -159,15 +218,17 @@ static bool describe_range(uint64_t base, uint64_t end, char *out, size_t out_si
     return range != NULL;
 }
 
-/* Nothing of peldr's own lies in [start, end). */
+/* Nothing of peldr's own lies in [start, end), and it is more than what is held. */
 static bool is_the_hosts(uint64_t start, uint64_t end)
 {
     const struct mm_range *range;
+    struct mm_span held;
 
     mm_ranges_read_lock();
     range = mm_ranges_from(start);
+    held = mm_held_from(start);
     mm_ranges_unlock();
-    return range == NULL || range->base >= end;
+    return (range == NULL || range->base >= end) && (held.base > start || held.end < end);
 }
 
 static bool describe_host(uint64_t base, uint64_t end, char *out, size_t out_size)

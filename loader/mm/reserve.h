@@ -21,7 +21,12 @@ nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, uint64_t *base);
  * (0 = none). A failure says what holds the range.
  */
 nt_status mm_reserve(uint64_t limit, uint64_t *base, uint64_t size, struct pe_error *err);
-/* Gives a range back, with whatever was mapped over it. */
+/* Only where the kernel has nothing at all: not what is held for a snapshot either (held.h). */
+nt_status mm_reserve_unused(uint64_t base, uint64_t size, int fd, uint64_t offset, int prot);
+/*
+ * Gives a range back, with whatever was mapped over it. What a snapshot goes back to stays reserved
+ * meanwhile (held.h). Not with the region lock held.
+ */
 void mm_unreserve(uint64_t base, uint64_t size);
 /* A clause that says what holds [base, base+size): "0x400000-0x41ffff is taken by /usr/bin/host".
  */

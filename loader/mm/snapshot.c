@@ -33,6 +33,9 @@ void mm_snapshot_gone(struct mm_kept *kept)
 {
     kept->range = NULL;
     kept->replaced = true;
+    /* A view that is gone cannot be had again: nobody waits for its addresses. */
+    if (taken && kept->kind == MM_RANGE_PRIVATE)
+        mm_held_promise(kept->base, kept->size);
 }
 
 void mm_snapshot_touch(const struct mm_range *range)
@@ -46,9 +49,11 @@ static bool is_covered(const struct mm_range *range)
     return !range->exempt && range->kind != MM_RANGE_MIRROR;
 }
 
-/* The records of ranges that are gone, or that nobody wants to go back to any more. */
+/* The records of ranges that are gone, or that nobody wants to go back to any more, and the
+ * addresses that were held for them. */
 static void drop_gone(void)
 {
+    mm_held_drop();
     for (struct mm_kept **link = &kept_list; *link != NULL;) {
         struct mm_kept *kept = *link;
 

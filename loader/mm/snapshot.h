@@ -7,6 +7,8 @@
  * From then on whatever is a private copy has been written since, and the kernel gives back what
  * was there when the copy is dropped. So going back costs what was written, not what there is.
  *
+ * Addresses that are freed while there is a snapshot stay reserved for it (held.h).
+ *
  * Passed by: SHARED PE sections and other memory that processes share, memory that the loader or
  * the host keeps at image addresses (mm_exempt), the host's own memory.
  *

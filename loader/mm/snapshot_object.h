@@ -4,6 +4,7 @@
 #ifndef MM_SNAPSHOT_OBJECT_H
 #define MM_SNAPSHOT_OBJECT_H
 
+#include "loader/mm/held.h"
 #include "loader/mm/region.h"
 #include "loader/mm/snapshot.h"
 
@@ -19,10 +20,6 @@ struct mm_store {
 };
 
 struct mm_heat;
-
-struct mm_span {
-    uint64_t base, end;
-};
 
 /* A range as it was. Guarded by the region lock. */
 struct mm_kept {

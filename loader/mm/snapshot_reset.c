@@ -161,7 +161,7 @@ nt_status mm_kept_revive(struct mm_kept *kept, struct pe_error *err)
     if (range == NULL)
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for an allocation's record");
     *range = (struct mm_range){0};
-    status = mm_reserve_at(kept->base, kept->size);
+    status = mm_held_take(kept->base, kept->size);
     if (!nt_ok(status)) {
         free(range);
         return pe_fail(
@@ -172,11 +172,12 @@ nt_status mm_kept_revive(struct mm_kept *kept, struct pe_error *err)
     if (mm_range_init(range, kept->kind, kept->base, kept->size, kept->allocation_protect))
         status = mm_ranges_insert(range);
     if (!nt_ok(status)) {
-        mm_unreserve(kept->base, kept->size);
+        mm_held_give(kept->base, kept->size);
         free(range->attr);
         free(range);
         return pe_fail(err, status, "no memory for an allocation's record");
     }
+    mm_held_keep_promise(kept->base);
     range->kept = kept;
     kept->range = range;
     kept->replaced = true;

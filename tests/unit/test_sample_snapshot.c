@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -378,6 +379,60 @@ static void test_allocations(void **state)
     in_every_set(allocations);
 }
 
+/* What an image frees before it is put back is nobody else's meanwhile: here of 64 MiB that the
+ * host takes, first where that was. */
+static void freed_memory(void)
+{
+    enum { BLOCKS = 256, SIZE = 0x40000 };
+    static void *taken[BLOCKS];
+    char *freed = virtual_alloc(NULL, SIZE, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
+    char *large = crt_malloc(3000000);
+    struct peldr_region region;
+    size_t maps = 0;
+    freed[SIZE - 1] = 'f';
+    large[2999999] = 'l';
+    snapshot();
+    for (int round = 0; round < 4; round++) {
+        freed[0] = 1;
+        large[0] = 2;
+        assert_int_equal(virtual_free(freed, 0, MEM_RELEASE), 1);
+        crt_free(large);
+        assert_int_equal(peldr_query((uintptr_t)freed, &region), 0);
+        assert_int_equal(region.state, MEM_FREE);
+        if (round % 2)
+            assert_ptr_equal(virtual_alloc(freed + 0x10000, 0x10000, MEM_RESERVE, PAGE_NOACCESS),
+                             freed + 0x10000);
+        for (int i = 0; i < BLOCKS; i++) {
+            taken[i] = mmap(i ? NULL : freed, SIZE, PROT_READ | PROT_WRITE,
+                            MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            assert_ptr_not_equal(taken[i], MAP_FAILED);
+            *(char *)taken[i] = 'h';
+        }
+        reset();
+        assert_int_equal(freed[SIZE - 1], 'f');
+        assert_int_equal(freed[0], 0);
+        assert_int_equal(large[2999999], 'l');
+        for (int i = 0; i < BLOCKS; i++) {
+            assert_int_equal(*(char *)taken[i], 'h');
+            munmap(taken[i], SIZE);
+        }
+        if (round == 0)
+            maps = held_now().maps;
+        else if (HELD_IS_EXACT)
+            assert_int_equal(held_now().maps, maps);
+    }
+    virtual_free(freed, 0, MEM_RELEASE);
+    peldr_snapshot_drop();
+    assert_ptr_equal(mmap(freed, SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), freed);
+    munmap(freed, SIZE);
+    crt_free(large);
+}
+
+static void test_freed_memory(void **state)
+{
+    in_every_set(freed_memory);
+}
+
 /* ---- heaps ---- */
 
 static void heap_blocks(void)
@@ -726,6 +781,7 @@ int main(void)
         cmocka_unit_test(test_later_snapshot_counts),
         cmocka_unit_test(test_pages_of_an_image),
         cmocka_unit_test(test_allocations),
+        cmocka_unit_test(test_freed_memory),
         cmocka_unit_test(test_heap_blocks),
         cmocka_unit_test(test_free_twice),
         cmocka_unit_test(test_static_tls),
