@@ -3,8 +3,13 @@
  *
  * They are read, not mapped: a file that is truncated meanwhile must not raise SIGBUS in the
  * loader.
+ *
+ * Headers of small files are read into memory that the library has anyway: a mapping that is made,
+ * touched and unmapped costs more than all the rest.
  */
 #include <errno.h>
+#include <stdatomic.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +23,13 @@
 #define FIRST_READ 0x1000u
 /* Signature, file header and the larger optional header. */
 #define NT_HEADERS_SIZE 264u
+
+#define SMALL_FILE 0x40000u
+
+/* All zero but while somebody has it, who has read `scratch_end` bytes at most. */
+static _Alignas(PE_PAGE_SIZE) uint8_t scratch[SMALL_FILE];
+static uint64_t scratch_end;
+static atomic_flag scratch_taken = ATOMIC_FLAG_INIT;
 
 static nt_status check_file(int fd, const char *name, uint64_t max_size, struct stat *st,
                             struct pe_error *err)
@@ -37,9 +49,10 @@ static nt_status check_file(int fd, const char *name, uint64_t max_size, struct 
     return STATUS_SUCCESS;
 }
 
-/* Checks the file and gets memory of its size, all zero and costing nothing yet. */
-static nt_status open_span(int fd, const char *name, uint64_t max_size, struct pe_span *out,
-                           struct stat *st, struct pe_error *err)
+/* Checks the file and gets memory of its size, all zero and costing nothing yet; `briefly`: that
+ * others may wait for. */
+static nt_status open_span(int fd, const char *name, uint64_t max_size, bool briefly,
+                           struct pe_span *out, struct stat *st, struct pe_error *err)
 {
     nt_status status = check_file(fd, name, max_size, st, err);
     void *memory = MAP_FAILED;
@@ -48,7 +61,9 @@ static nt_status open_span(int fd, const char *name, uint64_t max_size, struct p
     if (!nt_ok(status))
         return status;
     size = mm_round_up((uint64_t)st->st_size, MM_PAGE);
-    if (size <= SIZE_MAX)
+    if (briefly && size <= SMALL_FILE && !atomic_flag_test_and_set(&scratch_taken))
+        memory = scratch;
+    else if (size <= SIZE_MAX)
         memory = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
@@ -75,6 +90,8 @@ static int64_t read_range(int fd, struct pe_span span, uint64_t from, uint64_t t
         if (got == 0) /* truncated since */
             break;
         from += (uint64_t)got;
+        if (memory == scratch && from > scratch_end)
+            scratch_end = from;
     }
     return (int64_t)from;
 }
@@ -83,7 +100,7 @@ nt_status mm_file_map(int fd, const char *name, struct pe_span *out, struct pe_e
 {
     struct pe_span span;
     struct stat st;
-    nt_status status = open_span(fd, name, MAX_FILE_SIZE, &span, &st, err);
+    nt_status status = open_span(fd, name, MAX_FILE_SIZE, false, &span, &st, err);
     uint64_t used;
     int64_t end;
 
@@ -126,7 +143,7 @@ nt_status mm_file_read_headers(int fd, const char *name, enum pe_windows windows
 {
     struct pe_span span;
     uint64_t max_size = windows == PE_WINDOWS_10 ? MAX_FILE_SIZE : INT64_MAX;
-    nt_status status = open_span(fd, name, max_size, &span, st, err);
+    nt_status status = open_span(fd, name, max_size, true, &span, st, err);
 
     if (!nt_ok(status))
         return status;
@@ -148,6 +165,10 @@ nt_status mm_file_map_headers(int fd, const char *name, struct pe_span *out, str
 
 void mm_file_unmap(struct pe_span span)
 {
-    if (span.data != NULL)
+    if (span.data == scratch) {
+        memset(scratch, 0, (size_t)scratch_end);
+        scratch_end = 0;
+        atomic_flag_clear(&scratch_taken);
+    } else if (span.data != NULL)
         munmap((void *)(uintptr_t)span.data, (size_t)mm_round_up(span.size, MM_PAGE));
 }
