@@ -69,18 +69,22 @@ void mm_cache_reject(const struct mm_cache_key *key, struct mm_cache_entry *entr
 void mm_cache_close(struct mm_cache_entry *entry);
 
 struct mm_cache_build {
-    int fd; /* read-write, of image_size and one page: all holes */
+    int fd; /* read-write, empty: what is not written of image_size stays a hole */
     uint64_t image_size;
-    int lock; /* this process builds the entry for all; -1 = it was not to be had */
+    int lock; /* this process builds the entry for all; -1 = others may, too */
     struct mm_cache_place *place;
     char name[32]; /* that it has while it is built; "" = none */
 };
+/* From this size on nobody builds what another is building: smaller images are built sooner than
+ * a builder is waited for. */
+#define MM_CACHE_TURNS ((uint64_t)1 << 20)
+
 enum mm_cache_begun {
     MM_CACHE_UNUSABLE, /* there is no cache, or no room */
     MM_CACHE_BEGUN,
     MM_CACHE_LOOK_AGAIN, /* another process was building it, and has ended */
 };
-/* Waits while another process builds the same, though not for ever: then both do. */
+/* Waits while another process builds the same large image, though not for ever: then both do. */
 enum mm_cache_begun mm_cache_begin(const struct mm_cache_key *key, uint64_t image_size,
                                    struct mm_cache_build *out);
 /*

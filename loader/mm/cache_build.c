@@ -24,15 +24,17 @@
 
 /* ---- room ------------------------------------------------------------------------------------ */
 
-/* Nobody is to get a signal for want of room: neither SIGXFSZ here nor SIGBUS later. */
+/* Nobody is to get a signal for want of room, which would be SIGXFSZ. A disk without room refuses
+ * writes; only for large images is it worth knowing that before. */
 static bool has_room(const struct mm_cache_place *place, uint64_t size)
 {
     struct rlimit most;
     struct statvfs vfs;
 
     return getrlimit(RLIMIT_FSIZE, &most) == 0 && size <= most.rlim_cur &&
-           fstatvfs(place->dir, &vfs) == 0 &&
-           size / (vfs.f_frsize != 0 ? vfs.f_frsize : 1) < vfs.f_bavail;
+           (size < MM_CACHE_TURNS ||
+            (fstatvfs(place->dir, &vfs) == 0 &&
+             size / (vfs.f_frsize != 0 ? vfs.f_frsize : 1) < vfs.f_bavail));
 }
 
 /* ---- the file while it is built -------------------------------------------------------------- */
@@ -54,7 +56,7 @@ static int create_named(struct mm_cache_place *place, char name[32])
         clock_gettime(CLOCK_REALTIME, &now);
         snprintf(name, 32, MM_CACHE_LEFTOVER "%lx-%lx-%x", (unsigned long)getpid(),
                  (unsigned long)now.tv_nsec, __atomic_add_fetch(&count, 1, __ATOMIC_RELAXED));
-        fd = openat(place->dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        fd = openat(place->dir, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0400);
         if (fd >= 0 || errno != EEXIST)
             return fd;
     }
@@ -64,14 +66,14 @@ static int create_named(struct mm_cache_place *place, char name[32])
 static bool create_file(struct mm_cache_place *place, struct mm_cache_build *out)
 {
     out->name[0] = '\0';
-    out->fd = openat(place->dir, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600);
+    out->fd = openat(place->dir, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0400);
     if (out->fd < 0 && is_unknown(errno))
         out->fd = create_named(place, out->name);
     if (out->fd < 0) {
         out->name[0] = '\0';
         return false;
     }
-    return mm_cache_mark(out->fd) && ftruncate(out->fd, (off_t)(out->image_size + MM_PAGE)) == 0;
+    return mm_cache_mark(out->fd);
 }
 
 /* ---- beginning ------------------------------------------------------------------------------- */
@@ -124,7 +126,7 @@ enum mm_cache_begun mm_cache_begin(const struct mm_cache_key *key, uint64_t imag
         mm_cache_abandon(out);
         return MM_CACHE_UNUSABLE;
     }
-    if (take_turn(place, key, out)) {
+    if (image_size >= MM_CACHE_TURNS && take_turn(place, key, out)) {
         mm_cache_abandon(out);
         return MM_CACHE_LOOK_AGAIN;
     }
@@ -177,7 +179,8 @@ static void learn_clock(struct mm_cache_place *place, int fd)
     struct timespec before, after;
     int clock = MM_CACHE_CLOCK_COARSE;
 
-    if (__atomic_load_n(&place->clock, __ATOMIC_RELAXED) != MM_CACHE_CLOCK_UNKNOWN)
+    if (__atomic_load_n(&place->clock, __ATOMIC_RELAXED) != MM_CACHE_CLOCK_UNKNOWN ||
+        mm_cache_index_get_clock(place))
         return;
     for (int i = 0; i < CLOCK_ATTEMPTS; i++) {
         bool differ;
@@ -193,6 +196,7 @@ static void learn_clock(struct mm_cache_place *place, int fd)
         }
     }
     __atomic_store_n(&place->clock, clock, __ATOMIC_RELAXED);
+    mm_cache_index_put_clock(place);
 }
 
 /* ---- committing ------------------------------------------------------------------------------ */
@@ -224,20 +228,23 @@ static bool give_name(struct mm_cache_build *build, const char *name)
             build->name[0] = '\0';
         return named;
     }
+    if (linkat(build->fd, "", dir, name, AT_EMPTY_PATH) == 0)
+        return true;
+    /* Before Linux 6.10 only some processes may do that: for others there is no such file. */
     snprintf(path, sizeof(path), "/proc/self/fd/%d", build->fd);
-    return linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) == 0 ||
-           (errno == ENOENT && linkat(build->fd, "", dir, name, AT_EMPTY_PATH) == 0);
+    return errno != EEXIST && linkat(AT_FDCWD, path, dir, name, AT_SYMLINK_FOLLOW) == 0;
 }
 
-/* The finished entry by a description that cannot write. `build` keeps it marked meanwhile. */
+/* The finished entry, `built`, by a description that cannot write. `build` keeps it marked
+ * meanwhile. */
 static bool open_finished(const struct mm_cache_build *build, const char *name,
-                          struct mm_cache_entry *out)
+                          const struct stat *built, struct mm_cache_entry *out)
 {
-    struct stat st, built;
+    struct stat st;
     int fd = openat(build->place->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
 
-    if (fd >= 0 && fstat(build->fd, &built) == 0 && mm_cache_mark(fd) && fstat(fd, &st) == 0 &&
-        st.st_dev == built.st_dev && st.st_ino == built.st_ino && mm_cache_is_entry(&st)) {
+    if (fd >= 0 && mm_cache_mark(fd) && fstat(fd, &st) == 0 && st.st_dev == built->st_dev &&
+        st.st_ino == built->st_ino && mm_cache_is_entry(&st)) {
         *out = (struct mm_cache_entry){
             .fd = fd,
             .image_size = build->image_size,
@@ -264,16 +271,17 @@ bool mm_cache_commit(const struct mm_cache_key *key, struct mm_cache_build *buil
     bool done;
 
     mm_cache_name(key, digest, name);
-    done = write_page(build, key, note, note_size, path) && fchmod(build->fd, 0400) == 0 &&
-           fstat(build->fd, &st) == 0 && (uint64_t)st.st_size == build->image_size + MM_PAGE &&
+    done = write_page(build, key, note, note_size, path) && fstat(build->fd, &st) == 0 &&
+           (uint64_t)st.st_size == build->image_size + MM_PAGE &&
            (uint64_t)st.st_blocks * 512 <= build->place->limit;
     if (done) {
         learn_clock(build->place, build->fd);
-        done = give_name(build, name) && open_finished(build, name, out);
+        done = give_name(build, name) && open_finished(build, name, &st, out);
     }
     if (done) {
-        mm_cache_entry_record(build->place, digest, out);
-        mm_cache_evict(build->place, build->lock, (uint64_t)st.st_blocks * 512);
+        bool recorded = mm_cache_entry_record(build->place, digest, out);
+
+        mm_cache_evict(build->place, build->lock, recorded, (uint64_t)st.st_blocks * 512);
     }
     mm_cache_abandon(build);
     return done;

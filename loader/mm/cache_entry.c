@@ -121,7 +121,7 @@ static bool is_settled(const struct mm_cache_place *place, const struct timespec
     return seconds >= 0 && seconds * 1000000000 + (now.tv_nsec - changed->tv_nsec) > tick;
 }
 
-void mm_cache_entry_record(struct mm_cache_place *place, const uint8_t digest[MM_CACHE_DIGEST],
+bool mm_cache_entry_record(struct mm_cache_place *place, const uint8_t digest[MM_CACHE_DIGEST],
                            const struct mm_cache_entry *entry)
 {
     struct mm_cache_record record = {.dev = entry->dev,
@@ -133,7 +133,7 @@ void mm_cache_entry_record(struct mm_cache_place *place, const uint8_t digest[MM
                                      .last_used = time(NULL)};
 
     memcpy(record.digest, digest, MM_CACHE_DIGEST);
-    mm_cache_index_put(place, &record);
+    return mm_cache_index_put(place, &record);
 }
 
 /* Whether the record says that it is known; notes the use now and then. */

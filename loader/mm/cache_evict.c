@@ -39,7 +39,7 @@ static void remove_down_to(struct mm_cache_place *place, struct mm_cache_items *
     }
 }
 
-void mm_cache_evict(struct mm_cache_place *place, int index, uint64_t bytes)
+void mm_cache_evict(struct mm_cache_place *place, int index, bool ours, uint64_t bytes)
 {
     struct mm_cache_removed removed = {0};
     struct mm_cache_items items;
@@ -48,7 +48,7 @@ void mm_cache_evict(struct mm_cache_place *place, int index, uint64_t bytes)
     int own = -1;
 
     if (index < 0)
-        index = own = mm_cache_index_open(place->dir, &st);
+        index = ours ? place->index : (own = mm_cache_index_open(place->dir, &st));
     if (index < 0)
         return;
     /* What was in use the last time is likely to be so still. */

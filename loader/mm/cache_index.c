@@ -37,8 +37,15 @@ static const char magic[16] = "peldr index 1\n";
 
 #define MOST_ADDED 512u
 
+/* Behind the head. */
+struct clock_note {
+    uint64_t boot, dev, clock, sum;
+};
+#define CLOCK_AT 1024
+
 _Static_assert(sizeof(struct mm_cache_record) == 72, "both word sizes read it");
 _Static_assert(sizeof(struct head) == 48, "both word sizes read it");
+_Static_assert(sizeof(struct clock_note) == 32, "both word sizes read it");
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
@@ -144,24 +151,57 @@ bool mm_cache_index_get(const struct mm_cache_place *place, const uint8_t digest
     return way >= 0;
 }
 
-void mm_cache_index_put(struct mm_cache_place *place, struct mm_cache_record *record)
+/* A host may have closed descriptors that it does not know: nothing of another file's is
+ * overwritten. */
+static bool is_ours(const struct mm_cache_place *place)
+{
+    struct stat st;
+
+    return fstat(place->index, &st) == 0 && st.st_dev == place->index_dev &&
+           st.st_ino == place->index_ino && st.st_nlink != 0;
+}
+
+bool mm_cache_index_put(struct mm_cache_place *place, struct mm_cache_record *record)
 {
     off_t at = set_offset(record->digest);
     struct mm_cache_set set;
-    struct stat st;
 
-    /* A host may have closed descriptors that it does not know: nothing of another file's is
-     * overwritten. */
-    if (fstat(place->index, &st) != 0 || st.st_dev != place->index_dev ||
-        st.st_ino != place->index_ino || st.st_nlink == 0 ||
-        pread(place->index, &set, sizeof(set), at) != (ssize_t)sizeof(set)) {
+    if (!is_ours(place) || pread(place->index, &set, sizeof(set), at) != (ssize_t)sizeof(set)) {
         mm_cache_place_forget(place);
-        return;
+        return false;
     }
     record->sum = record_sum(record);
     at += (off_t)(mm_cache_set_choose(&set, record) * sizeof(*record));
     /* A record cut short has a wrong sum. */
-    if (pwrite(place->index, record, sizeof(*record), at) != (ssize_t)sizeof(*record))
+    return pwrite(place->index, record, sizeof(*record), at) == (ssize_t)sizeof(*record);
+}
+
+/* ---- the clock ------------------------------------------------------------------------------- */
+
+bool mm_cache_index_get_clock(struct mm_cache_place *place)
+{
+    struct clock_note note;
+
+    if (place->boot == 0 ||
+        pread(place->index, &note, sizeof(note), CLOCK_AT) != (ssize_t)sizeof(note) ||
+        note.sum != mm_cache_sum(&note, offsetof(struct clock_note, sum)) ||
+        note.boot != place->boot || note.dev != place->dir_dev ||
+        (note.clock != MM_CACHE_CLOCK_FINE && note.clock != MM_CACHE_CLOCK_COARSE))
+        return false;
+    __atomic_store_n(&place->clock, (int)note.clock, __ATOMIC_RELAXED);
+    return true;
+}
+
+void mm_cache_index_put_clock(struct mm_cache_place *place)
+{
+    struct clock_note note = {.boot = place->boot,
+                              .dev = place->dir_dev,
+                              .clock = (uint64_t)__atomic_load_n(&place->clock, __ATOMIC_RELAXED)};
+
+    note.sum = mm_cache_sum(&note, offsetof(struct clock_note, sum));
+    /* One cut short has a wrong sum. */
+    if (is_ours(place) &&
+        pwrite(place->index, &note, sizeof(note), CLOCK_AT) != (ssize_t)sizeof(note))
         return;
 }
 

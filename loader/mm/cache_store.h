@@ -104,8 +104,12 @@ uint32_t mm_cache_set_choose(const struct mm_cache_set *set, const struct mm_cac
 
 bool mm_cache_index_get(const struct mm_cache_place *place, const uint8_t digest[MM_CACHE_DIGEST],
                         struct mm_cache_record *out);
-/* Fills in the sum. What cannot be written is forgotten. */
-void mm_cache_index_put(struct mm_cache_place *place, struct mm_cache_record *record);
+/* Fills in the sum. What cannot be written is forgotten. False: it is not our index any more. */
+bool mm_cache_index_put(struct mm_cache_place *place, struct mm_cache_record *record);
+
+/* What a process has found out of the folder's clock in this boot; false: nothing. */
+bool mm_cache_index_get_clock(struct mm_cache_place *place);
+void mm_cache_index_put_clock(struct mm_cache_place *place);
 
 /* Locks a byte that stands for the digest for this description; waits for some milliseconds.
  * `*waited`: it was taken. */
@@ -113,7 +117,8 @@ bool mm_cache_index_lock(int index, const uint8_t digest[MM_CACHE_DIGEST], uint3
                          bool *waited);
 /*
  * What the entries take together, kept by whoever adds one, as far as it knows; an eviction sets it
- * right. `kept`: what the last eviction had to leave. `index` is a description of the caller's own.
+ * right. `kept`: what the last eviction had to leave. Where `index` is a description that others
+ * have, too, one addition may be lost.
  */
 struct mm_cache_total {
     uint64_t bytes, kept;
@@ -139,8 +144,8 @@ bool mm_cache_entry_open(struct mm_cache_place *place, const struct mm_cache_key
 /* Reads and checks the last page of a file that mm_cache_is_entry(). */
 bool mm_cache_entry_read(int fd, const struct stat *st, uint8_t bytes[MM_PAGE],
                          struct mm_cache_page *page);
-/* Writes the record of an entry. */
-void mm_cache_entry_record(struct mm_cache_place *place, const uint8_t digest[MM_CACHE_DIGEST],
+/* Writes the record of an entry; false as mm_cache_index_put(). */
+bool mm_cache_entry_record(struct mm_cache_place *place, const uint8_t digest[MM_CACHE_DIGEST],
                            const struct mm_cache_entry *entry);
 
 /* ---- removal (cache_remove.c, cache_evict.c) ---------------------------------------------------
@@ -151,8 +156,9 @@ bool mm_cache_unlink(int dir, const char *name, uint64_t dev, uint64_t ino);
 enum mm_cache_fate { MM_CACHE_REMOVED, MM_CACHE_IN_USE, MM_CACHE_STAYS };
 /* The same unless somebody has it marked. */
 enum mm_cache_fate mm_cache_remove_unused(int dir, const char *name, uint64_t dev, uint64_t ino);
-/* After a commit of an entry that takes `bytes`. */
-void mm_cache_evict(struct mm_cache_place *place, int index, uint64_t bytes);
+/* After a commit of an entry that takes `bytes`. `index`: a description of the caller's own, or -1:
+ * that of the place if it is `ours`, else one is opened. */
+void mm_cache_evict(struct mm_cache_place *place, int index, bool ours, uint64_t bytes);
 
 /* ---- the folder's contents (cache_scan.c) ------------------------------------------------------
  */

@@ -214,10 +214,13 @@ static nt_status create(struct pe_span bytes, int fd, const struct mm_file_state
     return STATUS_SUCCESS;
 }
 
+/* `absent`: the key that the cache has no entry for, NULL = none. */
 static nt_status read_and_create(int fd, const char *name, enum pe_windows windows,
-                                 struct mm_section **out, struct pe_error *err)
+                                 const struct mm_cache_key *absent, struct mm_section **out,
+                                 struct pe_error *err)
 {
     struct mm_file_state state;
+    struct mm_cache_key key;
     struct pe_span bytes;
     nt_status status;
 
@@ -225,6 +228,8 @@ static nt_status read_and_create(int fd, const char *name, enum pe_windows windo
     status = mm_file_read_headers(fd, name, windows, &bytes, &state.st, err);
     if (!nt_ok(status))
         return status;
+    key = mm_cached_key(&state.st, name, windows);
+    state.absent = absent != NULL && memcmp(&key, absent, sizeof(key)) == 0;
     status = create(bytes, fd, &state, name, windows, out, err);
     mm_file_unmap(bytes);
     return status;
@@ -235,10 +240,13 @@ nt_status mm_section_create_image_of(int fd, const struct stat *st, const char *
                                      struct pe_error *err)
 {
     struct mm_cache_key key = mm_cached_key(st, name, windows);
-    struct mm_section *known = S_ISREG(st->st_mode) ? mm_cached_open(&key, fd, name) : NULL;
+    struct mm_section *known = NULL;
+    bool absent = false;
 
+    if (S_ISREG(st->st_mode))
+        known = mm_cached_open(&key, fd, name, &absent);
     if (known == NULL)
-        return read_and_create(fd, name, windows, out, err);
+        return read_and_create(fd, name, windows, absent ? &key : NULL, out, err);
     *out = known;
     return STATUS_SUCCESS;
 }
@@ -249,7 +257,7 @@ nt_status mm_section_create_image(int fd, const char *name, enum pe_windows wind
     struct stat st;
 
     if (fstat(fd, &st) != 0)
-        return read_and_create(fd, name, windows, out, err);
+        return read_and_create(fd, name, windows, NULL, out, err);
     return mm_section_create_image_of(fd, &st, name, windows, out, err);
 }
 

@@ -93,14 +93,16 @@ struct mm_section *mm_cached_take(const struct mm_cache_key *key, struct mm_cach
     return NULL;
 }
 
-struct mm_section *mm_cached_open(const struct mm_cache_key *key, int fd, const char *name)
+struct mm_section *mm_cached_open(const struct mm_cache_key *key, int fd, const char *name,
+                                  bool *absent)
 {
     struct mm_section *section = mm_known_take(key, name);
     uint8_t note[MM_CACHE_NOTE];
     struct mm_cache_entry entry;
     uint32_t note_size;
 
-    if (section != NULL || !mm_cache_find(key, &entry, note, &note_size))
+    *absent = section == NULL && !mm_cache_find(key, &entry, note, &note_size);
+    if (section != NULL || *absent)
         return section;
     if (entry.trusted)
         return mm_cached_take(key, &entry, note, note_size, fd, name);
@@ -171,7 +173,7 @@ bool mm_cached_adopt_or_build(struct mm_section *section, struct pe_span bytes, 
         struct mm_cache_build work;
         enum mm_cache_begun begun;
 
-        done = adopt(section, &key, fd, note, size, plan);
+        done = (round > 0 || !state->absent) && adopt(section, &key, fd, note, size, plan);
         if (done)
             break;
         begun = mm_cache_begin(&key, section->size, &work);

@@ -90,6 +90,7 @@ uint64_t mm_section_base_field(const struct mm_section *section, uint32_t *width
 struct mm_file_state {
     struct stat st;
     struct timespec read_at; /* before st */
+    bool absent;             /* there is no entry of the cache for it, as far as is known */
 };
 /* Whether a later change of the file would show in its change time (section_share.c). */
 bool mm_file_is_settled(const struct mm_file_state *state);
@@ -114,9 +115,11 @@ bool mm_note_read(struct mm_section *section, const uint8_t *note, uint32_t size
 struct mm_cache_key mm_cached_key(const struct stat *st, const char *name, enum pe_windows windows);
 /*
  * The section of a file whose entry is trusted, or that this process has had before: nothing of the
- * file is read. `base` of the key: 0, or what it is relocated for. NULL: there is none.
+ * file is read. `base` of the key: 0, or what it is relocated for. NULL: there is none; `*absent`:
+ * none that would have to be compared, either.
  */
-struct mm_section *mm_cached_open(const struct mm_cache_key *key, int fd, const char *name);
+struct mm_section *mm_cached_open(const struct mm_cache_key *key, int fd, const char *name,
+                                  bool *absent);
 /* The section of an entry whose content is known; takes the entry. NULL: it says something else. */
 struct mm_section *mm_cached_take(const struct mm_cache_key *key, struct mm_cache_entry *entry,
                                   const uint8_t *note, uint32_t note_size, int fd,

@@ -57,9 +57,10 @@ uint64_t mm_section_stable_base(const struct mm_section *section, uint64_t limit
 struct mm_section *mm_section_relocated(const struct mm_section *section, uint64_t base)
 {
     struct mm_cache_key key = section->cache_key;
+    bool absent;
 
     key.base = base;
-    return section->cached && base != 0 ? mm_cached_open(&key, -1, section->name) : NULL;
+    return section->cached && base != 0 ? mm_cached_open(&key, -1, section->name, &absent) : NULL;
 }
 
 const struct reloc_plan *mm_section_fixups(const struct mm_section *section)

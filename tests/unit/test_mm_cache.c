@@ -245,6 +245,40 @@ static void test_coarse_clock(void **state)
     mm_cache_close(&entry);
 }
 
+static struct mm_cache_place *place_anew(void)
+{
+    cache_begin_anew(0);
+    return mm_cache_place_get();
+}
+
+/* What the first builder of a boot finds out of the clock is in the index for the others. */
+static void test_clock_is_kept(void **state)
+{
+    struct mm_cache_place *place;
+    uint8_t byte;
+    cache_have(1);
+    place = place_anew();
+    assert_int_equal(place->clock, MM_CACHE_CLOCK_UNKNOWN);
+    assert_true(mm_cache_index_get_clock(place));
+    assert_true(place->clock == MM_CACHE_CLOCK_FINE || place->clock == MM_CACHE_CLOCK_COARSE);
+    place->boot++; /* another kernel, perhaps */
+    assert_false(mm_cache_index_get_clock(place));
+    place->boot--;
+    place->dir_dev++; /* copied from another disk */
+    assert_false(mm_cache_index_get_clock(place));
+    place->dir_dev--;
+    for (off_t at = 1024; at < 1024 + 32; at++) {
+        assert_int_equal(pread(place->index, &byte, 1, at), 1);
+        byte ^= 1;
+        assert_int_equal(pwrite(place->index, &byte, 1, at), 1);
+        assert_false(mm_cache_index_get_clock(place));
+        byte ^= 1;
+        assert_int_equal(pwrite(place->index, &byte, 1, at), 1);
+    }
+    assert_true(mm_cache_index_get_clock(place));
+    mm_cache_place_put(place);
+}
+
 static void test_removed_is_not_trusted(void **state)
 {
     make_trusted(1);
@@ -570,20 +604,35 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, cache_setup, cache_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_builds_and_finds),   TEST(test_holes_stay_holes),
-        TEST(test_every_size_of_note), TEST(test_keys_differ),
-        TEST(test_name_tells_base),    TEST(test_written_to_is_not_trusted),
-        TEST(test_written_to_at_once), TEST(test_written_to_meanwhile),
-        TEST(test_coarse_clock),       TEST(test_removed_is_not_trusted),
-        TEST(test_other_boot),         TEST(test_reject),
-        TEST(test_flipped_in_image),   TEST(test_flipped_in_note),
-        TEST(test_truncated),          TEST(test_half_written),
-        TEST(test_wrong_mode),         TEST(test_replaced_by_another),
-        TEST(test_hard_link),          TEST(test_symbolic_link),
-        TEST(test_other_types),        TEST(test_full_folder),
-        TEST(test_foreign_owner),      TEST(test_index_of_any_bytes),
-        TEST(test_index_of_any_size),  TEST(test_index_of_any_type),
-        TEST(test_index_removed),      TEST(test_descriptors_closed),
+        TEST(test_builds_and_finds),
+        TEST(test_holes_stay_holes),
+        TEST(test_every_size_of_note),
+        TEST(test_keys_differ),
+        TEST(test_name_tells_base),
+        TEST(test_written_to_is_not_trusted),
+        TEST(test_written_to_at_once),
+        TEST(test_written_to_meanwhile),
+        TEST(test_coarse_clock),
+        TEST(test_clock_is_kept),
+        TEST(test_removed_is_not_trusted),
+        TEST(test_other_boot),
+        TEST(test_reject),
+        TEST(test_flipped_in_image),
+        TEST(test_flipped_in_note),
+        TEST(test_truncated),
+        TEST(test_half_written),
+        TEST(test_wrong_mode),
+        TEST(test_replaced_by_another),
+        TEST(test_hard_link),
+        TEST(test_symbolic_link),
+        TEST(test_other_types),
+        TEST(test_full_folder),
+        TEST(test_foreign_owner),
+        TEST(test_index_of_any_bytes),
+        TEST(test_index_of_any_size),
+        TEST(test_index_of_any_type),
+        TEST(test_index_removed),
+        TEST(test_descriptors_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -40,7 +40,8 @@ static void sleep_ms(uint32_t milliseconds)
 /* ---- two at once -------------------------------------------------------------------------------
  */
 
-/* A child that begins to build, says so, and goes on when it is told; it dies with us. */
+/* A child that begins to build a large image, says so, and goes on when it is told; it dies with
+ * us. */
 struct builder {
     pid_t child;
     int told, tells;
@@ -51,7 +52,7 @@ static void build_slowly(uint32_t n, const struct builder *self)
     const struct mm_cache_key key = cache_key(n);
     struct mm_cache_build build;
     char go;
-    if (mm_cache_begin(&key, ENTRY_PAGES * MM_PAGE, &build) != MM_CACHE_BEGUN ||
+    if (mm_cache_begin(&key, MM_CACHE_TURNS, &build) != MM_CACHE_BEGUN ||
         write(self->tells, "b", 1) != 1 || read(self->told, &go, 1) != 1 || !cache_write(n, &build))
         _exit(2);
     _exit(cache_commit(n, &build, &entry) ? 0 : 1);
@@ -107,10 +108,29 @@ static void test_waits_for_the_other(void **state)
     pthread_t thread;
     assert_false(cache_find(1, &entry));
     assert_int_equal(pthread_create(&thread, NULL, tell_later, &builder), 0);
-    assert_int_equal(mm_cache_begin(&key, ENTRY_PAGES * MM_PAGE, &build), MM_CACHE_LOOK_AGAIN);
+    assert_int_equal(mm_cache_begin(&key, MM_CACHE_TURNS, &build), MM_CACHE_LOOK_AGAIN);
     pthread_join(thread, NULL);
     assert_int_equal(status_of_builder(&builder), 0);
     assert_true(cache_find(1, &entry));
+    assert_true(cache_is_right(1, &entry));
+    mm_cache_close(&entry);
+}
+
+/* A small one is built sooner than anybody has waited: both do, and the first stays. */
+static void test_small_ones_do_not_wait(void **state)
+{
+    const struct mm_cache_key key = cache_key(1);
+    struct mm_cache_build one, two;
+    uint64_t begin = now_ms();
+    assert_int_equal(mm_cache_begin(&key, ENTRY_PAGES * MM_PAGE, &one), MM_CACHE_BEGUN);
+    assert_int_equal(mm_cache_begin(&key, ENTRY_PAGES * MM_PAGE, &two), MM_CACHE_BEGUN);
+    assert_true(now_ms() - begin < 1500);
+    assert_true(cache_write(1, &one) && cache_write(1, &two));
+    assert_true(cache_commit(1, &two, &entry));
+    mm_cache_close(&entry);
+    assert_false(cache_commit(1, &one, &entry));
+    assert_true(cache_find(1, &entry));
+    assert_true(entry.trusted);
     assert_true(cache_is_right(1, &entry));
     mm_cache_close(&entry);
 }
@@ -143,7 +163,7 @@ static void test_builder_stops(void **state)
     const struct mm_cache_key key = cache_key(1);
     struct mm_cache_build build;
     struct builder builder = start_builder(1);
-    assert_int_equal(mm_cache_begin(&key, ENTRY_PAGES * MM_PAGE, &build), MM_CACHE_BEGUN);
+    assert_int_equal(mm_cache_begin(&key, MM_CACHE_TURNS, &build), MM_CACHE_BEGUN);
     assert_int_equal(build.lock, -1);
     assert_true(cache_write(1, &build));
     assert_true(cache_commit(1, &build, &entry));
@@ -333,13 +353,10 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, cache_setup, cache_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_waits_for_the_other),
-        TEST(test_others_go_on),
-        TEST(test_builder_dies),
-        TEST(test_builder_stops),
-        TEST(test_crowd),
-        TEST(test_killed_at_every_step),
-        TEST(test_killed_at_every_step_named),
+        TEST(test_waits_for_the_other),  TEST(test_small_ones_do_not_wait),
+        TEST(test_others_go_on),         TEST(test_builder_dies),
+        TEST(test_builder_stops),        TEST(test_crowd),
+        TEST(test_killed_at_every_step), TEST(test_killed_at_every_step_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
