@@ -10,7 +10,8 @@ trap 'rm -rf "$inputs"' EXIT
 cd "$inputs"
 printf 'N\005helloT\003abcS\002\000\000\000\007' >some
 printf 'N\003abcDDT\000' >other
-printf 'N\004leakT\004leakS\377\377\377\003\001' >bug
+# The option lies a gibibyte behind the DLL: nothing does, the shadow of a sanitizer neither.
+printf 'N\004leakT\004leakS\377\377\377\017\001' >bug
 
 status=0
 "$fuzz_dll" "$samples/notes.dll" some other some bug some other >out || status=$?

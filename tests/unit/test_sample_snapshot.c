@@ -218,10 +218,11 @@ static void test_nothing_grows(void **state)
     in_every_set(grows_not);
 }
 
+/* The option lies a gibibyte behind the DLL: nothing does, the shadow of a sanitizer neither. */
 static void crash(void *unused)
 {
     decode("N\4leak", 6);
-    decode("S\377\377\377\3\1", 6);
+    decode("S\377\377\377\17\1", 6);
 }
 
 static void crashes(void)
