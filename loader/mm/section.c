@@ -105,10 +105,9 @@ static nt_status take_plan(struct mm_section *section, const struct pe_image *im
     return STATUS_SUCCESS;
 }
 
-/* An object of the same file that exists, or a new one. `state` NULL = not from a file. */
-static nt_status find_or_build(struct mm_section *section, struct pe_span bytes, int fd,
-                               const struct mm_file_state *state, const struct mm_plan *plan,
-                               struct pe_error *err)
+nt_status mm_section_find_or_build(struct mm_section *section, struct pe_span bytes, int fd,
+                                   const struct mm_file_state *state, const struct mm_plan *plan,
+                                   struct pe_error *err)
 {
     nt_status status;
 
@@ -151,8 +150,8 @@ static nt_status init_section(struct mm_section *section, struct pe_span bytes, 
     if (!nt_ok(status))
         return status;
     status = take_plan(section, &image, &plan, err);
-    if (nt_ok(status))
-        status = find_or_build(section, bytes, fd, state, &plan, err);
+    if (nt_ok(status) && (state == NULL || !mm_later_begin(section, fd, state, &plan)))
+        status = mm_section_find_or_build(section, bytes, fd, state, &plan, err);
     if (nt_ok(status) && plan.uses_file && section->file_fd < 0) {
         section->file_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         if (section->file_fd < 0)
@@ -279,6 +278,7 @@ static void destroy(struct mm_section *section)
     if (section == NULL)
         return;
     mm_share_withdraw(section);
+    mm_later_end(section);
     if (section->cached)
         mm_cache_close(&section->entry);
     else if (section->object_fd >= 0)
@@ -316,8 +316,9 @@ nt_status mm_section_finish(struct mm_section *section, struct pe_error *err)
     nt_status status;
 
     atomic_store(&section->finished, true);
-    if (section->cached)
-        return STATUS_SUCCESS;
+    status = mm_later_finish(section, err);
+    if (!nt_ok(status) || section->cached || section->later != NULL)
+        return status;
     pthread_mutex_lock(&section->lock);
     status = seal(section, err);
     pthread_mutex_unlock(&section->lock);

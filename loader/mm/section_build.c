@@ -129,7 +129,8 @@ static nt_status fill_piece(int object, struct pe_span bytes, int fd,
 {
     struct pe_span data;
 
-    if (!pe_sub(bytes, piece->data_offset, piece->data_size, &data))
+    if (piece->data_offset > bytes.size || piece->data_size > bytes.size - piece->data_offset ||
+        (fd < 0 && !pe_sub(bytes, piece->data_offset, piece->data_size, &data)))
         return STATUS_INVALID_IMAGE_FORMAT;
     if (fd >= 0)
         return copy_range(fd, piece->data_offset, piece->data_size, object, piece->extent.rva);

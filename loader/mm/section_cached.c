@@ -37,8 +37,8 @@ struct mm_cache_key mm_cached_key(const struct stat *st, const char *name, enum 
     return key;
 }
 
-static void take_entry(struct mm_section *section, const struct mm_cache_key *key,
-                       const struct mm_cache_entry *entry)
+void mm_cached_use(struct mm_section *section, const struct mm_cache_key *key,
+                   const struct mm_cache_entry *entry)
 {
     section->entry = *entry;
     section->object_fd = entry->fd;
@@ -56,18 +56,19 @@ static bool uses_file(const struct mm_section *section)
     return false;
 }
 
-/*
- * A description of the section's own: that of the caller says that the file is mapped
- * (ob/fileshare.h), and the section may stay open longer.
- */
-static bool keep_file(struct mm_section *section, int fd)
+int mm_file_reopen(int fd)
 {
     char self[32];
 
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    return open(self, O_RDONLY | O_CLOEXEC);
+}
+
+static bool keep_file(struct mm_section *section, int fd)
+{
     if (!uses_file(section))
         return true;
-    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    section->file_fd = mm_file_is_mappable(fd) ? open(self, O_RDONLY | O_CLOEXEC) : -1;
+    section->file_fd = mm_file_is_mappable(fd) ? mm_file_reopen(fd) : -1;
     return section->file_fd >= 0;
 }
 
@@ -81,7 +82,7 @@ struct mm_section *mm_cached_take(const struct mm_cache_key *key, struct mm_cach
         mm_cache_close(entry);
         return NULL;
     }
-    take_entry(section, key, entry);
+    mm_cached_use(section, key, entry);
     if (mm_note_read(section, note, note_size, (enum pe_windows)key->windows, &settled) &&
         settled && section->size == entry->image_size && section->moved == (key->base != 0) &&
         keep_file(section, fd)) {
@@ -112,7 +113,7 @@ struct mm_section *mm_cached_open(const struct mm_cache_key *key, int fd, const 
 
 /* ---- comparing and building ------------------------------------------------------------------ */
 
-static bool is_unchanged(const struct mm_cache_key *key, int fd)
+bool mm_cached_unchanged(const struct mm_cache_key *key, int fd)
 {
     struct stat st;
 
@@ -132,7 +133,8 @@ static bool adopt(struct mm_section *section, const struct mm_cache_key *key, in
         return false;
     if (entry.image_size != section->size || their_size != size ||
         memcmp(theirs, note, size) != 0 ||
-        !mm_section_has_content(section, entry.fd, fd, plan, false) || !is_unchanged(key, fd)) {
+        !mm_section_has_content(section, entry.fd, fd, plan, false) ||
+        !mm_cached_unchanged(key, fd)) {
         mm_cache_reject(key, &entry);
         return false;
     }
@@ -141,7 +143,7 @@ static bool adopt(struct mm_section *section, const struct mm_cache_key *key, in
         mm_cache_reject(key, &entry);
         return false;
     }
-    take_entry(section, key, &entry);
+    mm_cached_use(section, key, &entry);
     return true;
 }
 
@@ -151,13 +153,14 @@ static bool build(struct mm_section *section, const struct mm_cache_key *key,
 {
     struct mm_cache_entry entry;
 
-    if (!nt_ok(mm_section_write_pieces(build->fd, bytes, fd, plan)) || !is_unchanged(key, fd)) {
+    if (!nt_ok(mm_section_write_pieces(build->fd, bytes, fd, plan)) ||
+        !mm_cached_unchanged(key, fd)) {
         mm_cache_abandon(build);
         return false;
     }
     if (!mm_cache_commit(key, build, note, size, section->name, &entry))
         return false;
-    take_entry(section, key, &entry);
+    mm_cached_use(section, key, &entry);
     return true;
 }
 

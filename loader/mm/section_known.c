@@ -57,7 +57,7 @@ struct mm_section *mm_known_take(const struct mm_cache_key *key, const char *nam
     if (found == NULL)
         return NULL;
     mm_section_ref(found);
-    if (mm_cache_still_trusted(&found->entry))
+    if (found->later != NULL || mm_cache_still_trusted(&found->entry))
         return found;
     found->reusable = false;
     mm_section_unref(found);

@@ -13,6 +13,7 @@
 #include "reloc/reloc.h"
 
 struct mm_plan;
+struct mm_later;
 
 /*
  * What an image section object is made of: the last page of its memfd, behind the image. Another
@@ -46,6 +47,7 @@ struct mm_section {
     bool moved; /* relocated to lie at cache_key.base, by `fixups` */
     struct reloc_plan fixups;
     struct mm_cache_key cache_key; /* of a file's section, cached or not */
+    struct mm_later *later;        /* the object comes later (section_later.c); else NULL */
     bool cached;                   /* object_fd is that of `entry`; sealed from the start */
     bool reusable;                 /* all that the key says of the file is known to hold */
     atomic_bool finished;          /* a module or a section of an image has had it */
@@ -97,6 +99,11 @@ bool mm_file_is_settled(const struct mm_file_state *state);
 
 /* section.c: an empty record with one reference. NULL = no memory. */
 struct mm_section *mm_section_alloc(const char *name);
+/* section.c: an object of the same file that exists, or a new one. `state` NULL = not from a file;
+ * of a file nothing but the size of `bytes` is used. */
+nt_status mm_section_find_or_build(struct mm_section *section, struct pe_span bytes, int fd,
+                                   const struct mm_file_state *state, const struct mm_plan *plan,
+                                   struct pe_error *err);
 /* section.c: the section is that of a file. */
 void mm_section_set_file(struct mm_section *section, const struct mm_cache_key *key);
 /* section.c: what follows from headers and extents. */
@@ -130,6 +137,35 @@ struct mm_section *mm_cached_take(const struct mm_cache_key *key, struct mm_cach
  */
 bool mm_cached_adopt_or_build(struct mm_section *section, struct pe_span bytes, int fd,
                               const struct mm_file_state *state, const struct mm_plan *plan);
+
+/* The section's object is that of the entry, which is taken. */
+void mm_cached_use(struct mm_section *section, const struct mm_cache_key *key,
+                   const struct mm_cache_entry *entry);
+/* The file is what the key says. */
+bool mm_cached_unchanged(const struct mm_cache_key *key, int fd);
+/* A description of our own: that of the caller says that the file is mapped (ob/fileshare.h), and
+ * the section may stay open longer. -1 = it cannot be had. */
+int mm_file_reopen(int fd);
+
+/* section_later.c: sections without an object, `later` not NULL. */
+
+/* Something lies at the preferred base. */
+bool mm_section_base_taken(const struct mm_section *section);
+/* Puts building off, where that is worth it; takes the plan then. */
+bool mm_later_begin(struct mm_section *section, int fd, const struct mm_file_state *state,
+                    struct mm_plan *plan);
+/* The object is needed: the section has one from now on, as any other. */
+nt_status mm_later_build(struct mm_section *section, struct pe_error *err);
+/* The section is final: as above unless its relocated form is all that was needed. */
+nt_status mm_later_finish(struct mm_section *section, struct pe_error *err);
+/* Makes the pages as the file has them, for a view at `base` that is going to be relocated. False:
+ * they cannot be had; `*again`: the relocated form is there by now. */
+bool mm_later_lay_out(struct mm_section *section, uint64_t base, bool *again);
+/* What was laid out is the caller's. False: there is nothing. */
+bool mm_later_take_pending(struct mm_section *section, struct mm_cache_build *out);
+/* A view has the relocated form; what was laid out is not needed. */
+void mm_later_served(struct mm_section *section);
+void mm_later_end(struct mm_section *section);
 
 /* section_relocated.c: where a file's image goes when it has to move, and its relocated form. */
 

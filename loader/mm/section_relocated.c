@@ -13,6 +13,7 @@
 
 #include "loader/mm/pagemap.h"
 #include "loader/mm/pages.h"
+#include "loader/mm/scan.h"
 #include "loader/mm/view_object.h"
 #include "pe/rules.h"
 
@@ -46,7 +47,7 @@ uint64_t mm_section_stable_base(const struct mm_section *section, uint64_t limit
 
     if (limit != 0 && limit < end)
         end = limit;
-    if (!section->cached || end < begin || section->size > end - begin)
+    if ((!section->cached && section->later == NULL) || end < begin || section->size > end - begin)
         return 0;
     places = (end - begin - section->size) / unit + 1;
     return begin + mix(seed + attempt) % places * unit;
@@ -60,7 +61,9 @@ struct mm_section *mm_section_relocated(const struct mm_section *section, uint64
     bool absent;
 
     key.base = base;
-    return section->cached && base != 0 ? mm_cached_open(&key, -1, section->name, &absent) : NULL;
+    if (base == 0 || (!section->cached && section->later == NULL))
+        return NULL;
+    return mm_cached_open(&key, -1, section->name, &absent);
 }
 
 const struct reloc_plan *mm_section_fixups(const struct mm_section *section)
@@ -77,10 +80,10 @@ static bool can_be_kept(const struct mm_view *view, const struct reloc_plan *pla
     const struct mm_section *section = view->section;
     uint32_t e_lfanew;
 
-    return section->cached && !section->moved && plan->fixups_total != 0 &&
-           section->shared_size == 0 && view->stable && !pe_is_flat(&view->image) &&
-           !pe_must_move(&view->image) && pe_rva_u32(&view->image, 0x3c, &e_lfanew) &&
-           e_lfanew == view->image.h.e_lfanew;
+    return (section->cached || section->later != NULL) && !section->moved &&
+           plan->fixups_total != 0 && section->shared_size == 0 && view->stable &&
+           !pe_is_flat(&view->image) && !pe_must_move(&view->image) &&
+           pe_rva_u32(&view->image, 0x3c, &e_lfanew) && e_lfanew == view->image.h.e_lfanew;
 }
 
 static bool write_run(int fd, const struct mm_view *view, uint64_t from, uint64_t end)
@@ -212,6 +215,7 @@ static void switch_over(struct mm_view *view, const struct mm_cache_key *key,
     mm_ranges_write_lock();
     if (mmap(mm_ptr(view->range.base), (size_t)view->range.size, PROT_READ | PROT_WRITE,
              MAP_FIXED | MAP_PRIVATE | MAP_NORESERVE, moved->object_fd, 0) != MAP_FAILED) {
+        mm_later_served(old);
         view->section = moved;
         view->image.file_headers = moved->image.file_headers;
         moved = old;
@@ -225,6 +229,34 @@ static bool build(const struct mm_cache_key *key, const struct mm_view *view,
                   struct mm_cache_entry *entry)
 {
     if (!write_image(build->fd, view)) {
+        mm_cache_abandon(build);
+        return false;
+    }
+    return mm_cache_commit(key, build, note, size, view->section->name, entry);
+}
+
+struct written {
+    int fd;
+    const struct mm_view *view;
+};
+
+static bool write_private(void *user, uint64_t address, uint64_t size)
+{
+    const struct written *written = user;
+    uint64_t from = address - written->view->range.base;
+
+    return write_run(written->fd, written->view, from, from + size);
+}
+
+/* What was laid out for this view becomes the entry: only what fixups have written is missing. */
+static bool complete(const struct mm_cache_key *key, const struct mm_view *view,
+                     struct mm_cache_build *build, const uint8_t *note, uint32_t size,
+                     struct mm_cache_entry *entry)
+{
+    struct written written = {.fd = build->fd, .view = view};
+    uint64_t base = view->range.base;
+
+    if (!mm_scan_private(base, base + view->range.size, write_private, &written)) {
         mm_cache_abandon(build);
         return false;
     }
@@ -252,6 +284,13 @@ void mm_view_keep_relocated(struct mm_view *view, const struct reloc_plan *plan)
                 is_same(&key, &entry, view, note, theirs, their_size > size ? their_size : size);
         if (found)
             break;
+        if (mm_later_take_pending(view->section, &work)) {
+            found = complete(&key, view, &work, note, size, &entry);
+            /* Without it the view's pages are known as those of a section as any other. */
+            if (!found && !nt_ok(mm_later_build(view->section, NULL)))
+                return;
+            continue;
+        }
         begun = mm_cache_begin(&key, view->range.size, &work);
         if (begun == MM_CACHE_UNUSABLE)
             return;

@@ -76,21 +76,40 @@ struct placed {
     bool stable;
 };
 
+static bool is_wanted_stable(const struct mm_section *section, const struct mm_map_options *options)
+{
+    return options->relocatable && options->base == 0 &&
+           !is_program_that_must_move(section, options);
+}
+
+/* The relocated form for `base`, or NULL: then the section has pages to relocate, if it can. */
+static struct mm_section *relocated_or_laid_out(struct mm_section *section, uint64_t base)
+{
+    struct mm_section *moved = mm_section_relocated(section, base);
+    bool again;
+
+    if (moved != NULL || section->later == NULL || base == 0 ||
+        mm_later_lay_out(section, base, &again) || !again)
+        return moved;
+    return mm_section_relocated(section, base);
+}
+
 /* Where other processes have moved the image to, if that is free here. */
 static bool place_stable(struct mm_section *section, const struct mm_map_options *options,
                          struct placed *out)
 {
-    bool wanted =
-        options->relocatable && options->base == 0 && !is_program_that_must_move(section, options);
+    bool wanted = is_wanted_stable(section, options);
 
     for (uint32_t attempt = 0; wanted && attempt < STABLE_ATTEMPTS; attempt++) {
         uint64_t base = mm_section_stable_base(section, limit_of(options), attempt);
-        struct mm_section *moved = mm_section_relocated(section, base);
+        struct mm_section *moved = relocated_or_laid_out(section, base);
         struct mm_section *mapped = moved != NULL ? moved : section;
 
-        if (base != 0 &&
+        if (base != 0 && mapped->object_fd >= 0 &&
             nt_ok(mm_reserve_with(base, section->size, mapped->object_fd, mapped->object_offset,
                                   first_prot(mapped, options)))) {
+            if (moved != NULL)
+                mm_later_served(section);
             *out = (struct placed){moved != NULL ? moved : mm_section_ref(section), base, true};
             return true;
         }
@@ -106,6 +125,8 @@ static nt_status place_elsewhere(struct mm_section *section, const struct mm_map
 
     if (place_stable(section, options, out))
         return STATUS_IMAGE_NOT_AT_BASE;
+    if (section->later != NULL && !nt_ok(status = mm_later_build(section, err)))
+        return status;
     status = reserve_elsewhere(section, options, &out->base);
     if (!nt_ok(status))
         return pe_fail(err, status, "%s: no room for an image of 0x%x bytes%s", section->name,
@@ -137,7 +158,14 @@ static nt_status place(struct mm_section *section, const struct mm_map_options *
 
     describe_unusable(section, wanted, options->base == 0, conflict, conflict_size);
     unusable = conflict[0] != '\0';
-    if (!unusable)
+    if (section->later != NULL &&
+        (!is_wanted_stable(section, options) || !mm_section_base_taken(section))) {
+        nt_status built = mm_later_build(section, err);
+
+        if (!nt_ok(built))
+            return built;
+    }
+    if (!unusable && section->later == NULL)
         status = mm_reserve_with(wanted, section->size, section->object_fd, section->object_offset,
                                  first_prot(section, options));
     if (status == STATUS_SUCCESS) {
@@ -260,7 +288,7 @@ static nt_status populate(struct mm_view *view, const struct mm_map_options *opt
         return status;
     bind_image(view);
     /* The first view of a memfd may have left its own base in the header. */
-    if (!view->section->cached)
+    if (!view->section->cached && view->section->later == NULL)
         mm_view_show_base(view, view->image.h.image_base, false);
     mm_ranges_write_lock();
     status = mm_ranges_insert(&view->range);

@@ -118,6 +118,13 @@ struct how {
     enum pe_windows windows;
 };
 
+static bool take_preferred(void)
+{
+    return mmap((void *)(uintptr_t)preferred, 0x1000, PROT_NONE,
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+                0) == (void *)(uintptr_t)preferred;
+}
+
 static void load_here(const struct how *how, struct seen *seen)
 {
     struct ldr_load_options options = {
@@ -126,9 +133,7 @@ static void load_here(const struct how *how, struct seen *seen)
     struct pe_error err = {0};
     if (how->windows)
         mm_set_windows(how->windows);
-    if (!how->free && mmap((void *)(uintptr_t)preferred, 0x1000, PROT_NONE,
-                           MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
-                           0) != (void *)(uintptr_t)preferred)
+    if (!how->free && !take_preferred())
         _exit(1);
     seen->status = ldr_load(&options, &module, &err);
     snprintf(seen->error, sizeof seen->error, "%s", err.text);
@@ -139,7 +144,7 @@ static void load_here(const struct how *how, struct seen *seen)
 static struct seen *shared_memory(void)
 {
     struct seen *seen =
-        mmap(NULL, sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        mmap(NULL, 3 * sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(seen, MAP_FAILED);
     return seen;
 }
@@ -162,7 +167,7 @@ static struct seen end(pid_t child, struct seen *shared)
     assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
     seen = *shared;
-    munmap(shared, sizeof *shared);
+    munmap(shared, 3 * sizeof *shared);
     return seen;
 }
 
@@ -210,6 +215,18 @@ static uint32_t relocated_entries(char *path, size_t size)
         if (path)
             snprintf(path, size, "%s/%s", tempdir_path("cache"), entry->d_name);
     }
+    if (dir)
+        closedir(dir);
+    return count;
+}
+
+/* Those of images as their files have them. */
+static uint32_t plain_entries(void)
+{
+    DIR *dir = opendir(tempdir_path("cache"));
+    uint32_t count = 0;
+    for (struct dirent *entry; dir && (entry = readdir(dir));)
+        count += strchr(entry->d_name, '.') > entry->d_name && !strchr(entry->d_name, '-');
     if (dir)
         closedir(dir);
     return count;
@@ -305,6 +322,128 @@ static void who_need_not_move_has_none(void **state)
     assert_int_equal(at_base.private_pages, 0);
     assert_string_equal(at_base.because, "");
     assert_int_equal(relocated_entries(NULL, 0), 0);
+}
+
+static void check_at_preferred(const struct seen *seen)
+{
+    assert_string_equal(seen->error, "");
+    assert_true(seen->base == preferred);
+    assert_true(seen->shown_base == preferred);
+    assert_false(seen->applied);
+    assert_int_equal(seen->wrong_pointers, 0);
+    assert_int_equal(seen->private_pages, 0);
+}
+
+/* The pages of an image are written once, for where it goes. */
+static void each_form_is_made_when_it_is_needed(void **state)
+{
+    struct seen seen;
+    write_image("a.dll", image(PEBUILD_DATA));
+    seen = load_moved("a.dll");
+    check_source(&seen, false);
+    assert_int_equal(seen.private_pages, 0);
+    assert_int_equal(plain_entries(), 0);
+    assert_int_equal(relocated_entries(NULL, 0), 1);
+    seen = load(&(struct how){.name = "a.dll", .free = true});
+    check_at_preferred(&seen);
+    assert_int_equal(plain_entries(), 1);
+    seen = load_moved("a.dll");
+    check_source(&seen, true);
+    assert_int_equal(seen.private_pages, 0);
+    assert_int_equal(plain_entries(), 1);
+    assert_int_equal(relocated_entries(NULL, 0), 1);
+}
+
+/* What a process knows of an image that has moved serves it as well where it need not. */
+static void in_one_process(struct seen seen[3])
+{
+    struct ldr_load_options options = {.name = tempdir_path("a.dll")};
+    struct ldr_module *module;
+    if (!take_preferred())
+        _exit(1);
+    for (int i = 0; i < 3; i++) {
+        struct pe_error err = {0};
+        if (i == 2)
+            munmap((void *)(uintptr_t)preferred, 0x1000);
+        seen[i].status = ldr_load(&options, &module, &err);
+        snprintf(seen[i].error, sizeof seen[i].error, "%s", err.text);
+        if (!nt_ok(seen[i].status))
+            _exit(2);
+        look_at(module, &seen[i]);
+        if (!nt_ok(ldr_unload(module, &err)))
+            _exit(3);
+    }
+}
+
+static void one_process_loads_both(void **state)
+{
+    struct seen *seen = shared_memory();
+    int status;
+    write_image("a.dll", image(PEBUILD_DATA));
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        in_one_process(seen);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    check_source(&seen[0], false);
+    check_source(&seen[1], true);
+    check_at_preferred(&seen[2]);
+    assert_int_equal(plain_entries(), 1);
+    assert_int_equal(relocated_entries(NULL, 0), 1);
+    munmap(seen, 3 * sizeof *seen);
+}
+
+/* A base that was asked for is nobody else's: the image is made as its file has it. */
+static void asked_bases_have_none(void **state)
+{
+    const struct how how = {.name = "a.dll", .base = 0x54320000};
+    write_image("a.dll", image(PEBUILD_DATA));
+    for (int i = 0; i < 2; i++) {
+        struct seen seen = load(&how);
+        assert_string_equal(seen.error, "");
+        assert_true(seen.base == 0x54320000);
+        assert_int_equal(seen.wrong_pointers, 0);
+        assert_int_equal(plain_entries(), 1);
+        assert_int_equal(relocated_entries(NULL, 0), 0);
+    }
+}
+
+/* A section object that somebody else may map is what it is from the beginning, though its file
+ * may become another one. */
+static void make_section(struct seen *seen)
+{
+    struct mm_map_options options = {.base = 0x54320000, .exact = true, .shared_fd = -1};
+    struct mm_section *section;
+    struct mm_view *view;
+    struct pe_error err = {0};
+    int fd = open(tempdir_path("a.dll"), O_RDWR | O_CLOEXEC);
+    if (!take_preferred() ||
+        !nt_ok(mm_section_create_image(fd, "a.dll", PE_WINDOWS_10, &section, &err)) ||
+        !nt_ok(mm_section_finish(section, &err)) || pwrite(fd, "?", 1, 0x400 + 0x200) != 1)
+        _exit(1);
+    seen->status = mm_view_map(section, &options, &view, NULL, 0, &err);
+    snprintf(seen->error, sizeof seen->error, "%s", err.text);
+    if (nt_ok(seen->status))
+        seen->shown_base = *(const uint8_t *)(uintptr_t)(options.base + DATA + 0x200);
+}
+
+static void sections_for_others_are_made_at_once(void **state)
+{
+    struct seen *shared = shared_memory();
+    write_image("a.dll", image(PEBUILD_DATA));
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        make_section(shared);
+        _exit(0);
+    }
+    struct seen seen = end(child, shared);
+    assert_string_equal(seen.error, "");
+    assert_int_equal(seen.shown_base, 'a');
+    assert_int_equal(plain_entries(), 1);
 }
 
 /* Wherever it goes, the fixups are those for there. */
@@ -439,6 +578,10 @@ int main(void)
         cmocka_unit_test_setup(the_next_process_finds_it, empty_cache),
         cmocka_unit_test_setup(of_many_at_once_one_makes_it, empty_cache),
         cmocka_unit_test_setup(who_need_not_move_has_none, empty_cache),
+        cmocka_unit_test_setup(each_form_is_made_when_it_is_needed, empty_cache),
+        cmocka_unit_test_setup(one_process_loads_both, empty_cache),
+        cmocka_unit_test_setup(asked_bases_have_none, empty_cache),
+        cmocka_unit_test_setup(sections_for_others_are_made_at_once, empty_cache),
         cmocka_unit_test_setup(other_bases_are_other_forms, empty_cache),
         cmocka_unit_test_setup(a_damaged_form_is_not_used, empty_cache),
         cmocka_unit_test_setup(a_touched_form_is_compared, empty_cache),

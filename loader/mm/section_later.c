@@ -1,0 +1,188 @@
+/*
+ * Image section objects whose object is made when the place of the first view is known.
+ *
+ * An image whose preferred base is taken is going to be relocated: its pages are written once, into
+ * the entry of the cache that holds its relocated form (section_relocated.c), and those as the file
+ * has them when somebody needs them. Until then the section has headers and extents, and keeps the
+ * file open.
+ */
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "loader/mm/held.h"
+#include "loader/mm/pages.h"
+#include "loader/mm/section_object.h"
+#include "loader/mm/section_plan.h"
+#include "pe/rules.h"
+
+struct mm_later {
+    int fd;
+    struct mm_file_state state;
+    struct mm_plan plan;
+    bool begun;                    /* the section's object is that of: */
+    struct mm_cache_build pending; /* as the file has it, without a name */
+    bool served;                   /* a view got the relocated form */
+};
+
+/* What begins where the image is to begin: that is what two images of one base have in common.
+ * Memory that is held for images can be had (held.h). */
+bool mm_section_base_taken(const struct mm_section *section)
+{
+    uint64_t base = section->image.h.image_base;
+    unsigned char resident;
+
+    return base % MM_PAGE == 0 && mm_in_user_space(base, section->size) && !mm_held_any() &&
+           mincore(mm_ptr(base), (size_t)MM_PAGE, &resident) == 0;
+}
+
+/* A relocated form is going to be wanted, and all of its pages are in the object. */
+static bool suits(const struct mm_section *section, const struct mm_file_state *state,
+                  const struct mm_plan *plan)
+{
+    const struct pe_image *image = &section->image;
+    uint8_t note[MM_CACHE_NOTE];
+
+    return state->absent && !plan->uses_file && plan->shared_size == 0 &&
+           (image->h.characteristics & IMAGE_FILE_DLL) != 0 &&
+           (image->h.characteristics & IMAGE_FILE_RELOCS_STRIPPED) == 0 &&
+           image->h.directory[IMAGE_DIRECTORY_ENTRY_BASERELOC].size != 0 && !pe_is_flat(image) &&
+           !pe_must_move(image) && mm_section_base_taken(section) &&
+           mm_note_write(section, true, note) != 0;
+}
+
+bool mm_later_begin(struct mm_section *section, int fd, const struct mm_file_state *state,
+                    struct mm_plan *plan)
+{
+    struct mm_later *later;
+
+    if (!suits(section, state, plan) || (later = calloc(1, sizeof(*later))) == NULL)
+        return false;
+    later->fd = mm_file_reopen(fd);
+    if (later->fd < 0) {
+        free(later);
+        return false;
+    }
+    later->state = *state;
+    later->state.absent = false; /* by then */
+    later->plan = *plan;
+    *plan = (struct mm_plan){0};
+    section->later = later;
+    section->viewed = section->sealed = true;
+    section->reusable = mm_file_is_settled(state);
+    return true;
+}
+
+static void drop_pending(struct mm_section *section)
+{
+    struct mm_later *later = section->later;
+
+    if (!later->begun)
+        return;
+    mm_cache_abandon(&later->pending);
+    later->begun = false;
+    section->object_fd = -1;
+}
+
+void mm_later_end(struct mm_section *section)
+{
+    struct mm_later *later = section->later;
+
+    if (later == NULL)
+        return;
+    drop_pending(section);
+    mm_plan_free(&later->plan);
+    close(later->fd);
+    free(later);
+    section->later = NULL;
+}
+
+/* What has been written for a relocated form becomes the entry of the image as it is. */
+static bool commit_plain(struct mm_section *section)
+{
+    struct mm_later *later = section->later;
+    uint8_t note[MM_CACHE_NOTE];
+    struct mm_cache_build pending = later->pending;
+    struct mm_cache_entry entry;
+    uint32_t size = mm_note_write(section, mm_file_is_settled(&later->state), note);
+
+    if (!later->begun)
+        return false;
+    later->begun = false;
+    section->object_fd = -1;
+    if (!mm_cache_commit(&section->cache_key, &pending, note, size, section->name, &entry))
+        return false;
+    mm_cached_use(section, &section->cache_key, &entry);
+    return true;
+}
+
+nt_status mm_later_build(struct mm_section *section, struct pe_error *err)
+{
+    struct mm_later *later = section->later;
+    struct pe_span bytes = {NULL, (uint64_t)later->state.st.st_size};
+    nt_status status = STATUS_SUCCESS;
+
+    if (!commit_plain(section)) {
+        section->viewed = section->sealed = false;
+        status =
+            mm_section_find_or_build(section, bytes, later->fd, &later->state, &later->plan, err);
+    }
+    if (nt_ok(status))
+        mm_later_end(section);
+    else
+        section->viewed = section->sealed = true;
+    return status;
+}
+
+nt_status mm_later_finish(struct mm_section *section, struct pe_error *err)
+{
+    const struct mm_later *later = section->later;
+
+    if (later == NULL || (later->served && !later->begun))
+        return STATUS_SUCCESS;
+    return mm_later_build(section, err);
+}
+
+bool mm_later_lay_out(struct mm_section *section, uint64_t base, bool *again)
+{
+    struct mm_later *later = section->later;
+    struct pe_span bytes = {NULL, (uint64_t)later->state.st.st_size};
+    struct mm_cache_key key = section->cache_key;
+    enum mm_cache_begun begun;
+
+    *again = false;
+    if (later->begun)
+        return true;
+    key.base = base;
+    begun = mm_cache_begin(&key, section->size, &later->pending);
+    *again = begun == MM_CACHE_LOOK_AGAIN;
+    if (begun != MM_CACHE_BEGUN)
+        return false;
+    later->begun = true;
+    section->object_fd = later->pending.fd;
+    if (nt_ok(mm_section_write_pieces(section->object_fd, bytes, later->fd, &later->plan)) &&
+        mm_cached_unchanged(&section->cache_key, later->fd))
+        return true;
+    drop_pending(section);
+    return false;
+}
+
+bool mm_later_take_pending(struct mm_section *section, struct mm_cache_build *out)
+{
+    struct mm_later *later = section->later;
+
+    if (later == NULL || !later->begun)
+        return false;
+    *out = later->pending;
+    later->begun = false;
+    section->object_fd = -1;
+    return true;
+}
+
+void mm_later_served(struct mm_section *section)
+{
+    if (section->later == NULL)
+        return;
+    section->later->served = true;
+    drop_pending(section);
+}
