@@ -5,7 +5,8 @@
  * asked for. For the kernel they stay reserved, without memory, so that neither the host nor a
  * library of its gets them before they are needed again. A *home* is the range of an allocation
  * that the snapshot has and the process has not; what is *held* of it is what nothing else of peldr
- * lies in now.
+ * lies in now. Until something does, the allocation is *asleep*: still mapped as the snapshot has
+ * it, but closed, so that going back has nothing to map.
  *
  * The region lock guards it; the caller has it where nothing else is said.
  */
@@ -14,6 +15,8 @@
 
 #include "loader/mm/pages.h"
 
+struct mm_kept;
+
 struct mm_span {
     uint64_t base, end;
 };
@@ -21,13 +24,15 @@ struct mm_span {
 /* Whether there are homes at all; without the lock. */
 bool mm_held_any(void);
 
-/* The four that follow, and mm_held_drop(): lock held for writing. */
+/* The six that follow: lock held for writing. */
 
 /* The allocation leaves the list; its addresses are held once they are given. Without memory for
  * the record they are not. */
-void mm_held_promise(uint64_t base, uint64_t size);
-/* The allocation is there again, in addresses that were taken. */
-void mm_held_keep_promise(uint64_t base);
+void mm_held_promise(struct mm_kept *kept);
+/* Its addresses are reserved for it again. Errors as with the next one. */
+nt_status mm_held_take_home(struct mm_kept *kept);
+/* It is in the list again. */
+void mm_held_keep_promise(const struct mm_kept *kept);
 /*
  * Reserves [base, base+size), of which some is held and the rest is unused: it is reserved without
  * access, and nobody's. STATUS_CONFLICTING_ADDRESSES, STATUS_NO_MEMORY.

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "loader/mm/data_object.h"
+#include "loader/mm/held.h"
 #include "loader/mm/maps.h"
 #include "loader/mm/view_object.h"
 
@@ -37,8 +38,8 @@ bool mm_region_name(uint64_t address, char *out, size_t size)
 
     mm_ranges_read_lock();
     range = mm_ranges_find(address);
-    own = range != NULL;
-    named = own && (range->view != NULL || range->data != NULL);
+    own = range != NULL || mm_held_from(address).base <= address;
+    named = range != NULL && (range->view != NULL || range->data != NULL);
     if (named)
         snprintf(out, size, "%s", mm_range_name(range));
     mm_ranges_unlock();

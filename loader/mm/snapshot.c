@@ -32,10 +32,9 @@ void mm_exempt(uint64_t base)
 void mm_snapshot_gone(struct mm_kept *kept)
 {
     kept->range = NULL;
-    kept->replaced = true;
     /* A view that is gone cannot be had again: nobody waits for its addresses. */
     if (taken && kept->kind == MM_RANGE_PRIVATE)
-        mm_held_promise(kept->base, kept->size);
+        mm_held_promise(kept);
 }
 
 void mm_snapshot_touch(const struct mm_range *range)

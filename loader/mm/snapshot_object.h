@@ -35,6 +35,7 @@ struct mm_kept {
     struct mm_span *spans;  /* what could be written; NULL: all of it */
     uint32_t span_count;
     struct mm_heat *heat; /* NULL: nothing was written yet */
+    bool asleep;          /* freed since, and mapped as it was (held.h) */
     bool replaced;        /* pages of an allocation were mapped anew since */
     bool touched;         /* pages have got another state or protection since */
 };

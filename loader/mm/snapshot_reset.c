@@ -161,7 +161,7 @@ nt_status mm_kept_revive(struct mm_kept *kept, struct pe_error *err)
     if (range == NULL)
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for an allocation's record");
     *range = (struct mm_range){0};
-    status = mm_held_take(kept->base, kept->size);
+    status = mm_held_take_home(kept);
     if (!nt_ok(status)) {
         free(range);
         return pe_fail(
@@ -177,9 +177,9 @@ nt_status mm_kept_revive(struct mm_kept *kept, struct pe_error *err)
         free(range);
         return pe_fail(err, status, "no memory for an allocation's record");
     }
-    mm_held_keep_promise(kept->base);
+    mm_held_keep_promise(kept);
     range->kept = kept;
     kept->range = range;
-    kept->replaced = true;
+    kept->touched = true;
     return STATUS_SUCCESS;
 }

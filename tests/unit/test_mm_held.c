@@ -152,6 +152,67 @@ static void an_image_finds_it_free(void **state)
     release(base);
 }
 
+/* Freed in whatever state it was, and with something else in its place or not. */
+static void it_comes_back_as_it_was(void **state)
+{
+    enum { SIZE = 3 * BLOCK };
+    uint64_t base = alloc(0, SIZE), part, bytes;
+    uint32_t old;
+    char name[64];
+
+    memset(at(base), 'a', 0x3000);
+    at(base)[2 * BLOCK] = 'b';
+    part = base + 0x1000;
+    bytes = 0x1000;
+    assert_status(mm_protect(&part, &bytes, PAGE_READONLY, &old, NULL), STATUS_SUCCESS);
+    part = base + BLOCK;
+    assert_status(mm_free(part, BLOCK, MEM_DECOMMIT, NULL), STATUS_SUCCESS);
+    snapshot();
+    for (int round = 0; round < 15; round++) {
+        at(base)[0] = at(base)[0x2000] = 'x';
+        part = base + BLOCK;
+        bytes = 0x1000;
+        switch (round % 5) {
+        case 1: /* locked pages cannot be dropped */
+            assert_int_equal(mlock(at(base), 0x3000), 0);
+            break;
+        case 2:
+            assert_status(mm_free(base, 0x2000, MEM_DECOMMIT, NULL), STATUS_SUCCESS);
+            break;
+        case 3:
+            assert_status(mm_alloc(&part, &bytes, MEM_COMMIT, PAGE_READWRITE, NULL),
+                          STATUS_SUCCESS);
+            at(part)[0] = 'x';
+            break;
+        }
+        release(base);
+        assert_false(test_readable(at(base)));
+        assert_false(mm_region_name(base, name, sizeof(name)));
+        if (round % 5 == 4) {
+            assert_int_equal(alloc(base, SIZE), base);
+            assert_int_equal(at(base)[0], 0);
+            memset(at(base), 'y', SIZE);
+            release(base);
+        }
+        if (round % 2)
+            memset(at(alloc(base, SIZE)), 'z', SIZE);
+        reset();
+        assert_int_equal(at(base)[0], 'a');
+        assert_int_equal(at(base)[0x2FFF], 'a');
+        assert_int_equal(at(base)[0x3000], 0);
+        assert_int_equal(at(base)[2 * BLOCK], 'b');
+        assert_int_equal(test_query(base).size, 0x1000);
+        assert_int_equal(test_query(base + 0x1000).protect, PAGE_READONLY);
+        assert_false(test_writable(at(base + 0x1000)));
+        assert_true(test_writable(at(base + 0x3000)));
+        assert_int_equal(test_query(base + BLOCK).state, MEM_RESERVE);
+        assert_false(test_readable(at(base + BLOCK)));
+    }
+    mm_snapshot_drop();
+    assert_int_equal(at(base)[0x2000], 'a');
+    release(base);
+}
+
 /* One region of free addresses, some of which are held. */
 static void free_addresses_are_one_region(void **state)
 {
@@ -334,6 +395,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_host_gets_none_of_it),
         cmocka_unit_test(an_image_finds_it_free),
+        cmocka_unit_test(it_comes_back_as_it_was),
         cmocka_unit_test(free_addresses_are_one_region),
         cmocka_unit_test(half_of_it_is_the_hosts),
         cmocka_unit_test(an_image_is_mapped_there),
