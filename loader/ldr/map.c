@@ -72,6 +72,7 @@ static nt_status map_view(struct ldr_module *module, struct mm_section *section,
         .below_4gib = !h->pe32_plus,
         .below_2gib = !(h->characteristics & IMAGE_FILE_LARGE_ADDRESS_AWARE),
         .relocatable = !module->builtin && !(flags & (LDR_MAP_UNRELOCATED | LDR_MAP_PROGRAM)),
+        .lasting = module->builtin,
         .sealed = !module->builtin && !moved && !is_written_at_load(h),
     };
     nt_status status = mm_view_map(section, &options, &module->view, module->moved_because,

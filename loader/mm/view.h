@@ -28,7 +28,8 @@ struct mm_map_options {
     /* When it has to move: to where other processes moved it, with their fixups if the cache has
      * them (mm_section_fixups() of the view's section tells). */
     bool relocatable;
-    bool sealed; /* the view comes closed, if nothing of it is hidden from the loader then */
+    bool sealed;  /* the view comes closed, if nothing of it is hidden from the loader then */
+    bool lasting; /* stays when a snapshot is gone back to, so not where that has memory */
 };
 
 /*

@@ -146,6 +146,17 @@ static nt_status place_elsewhere(struct mm_section *section, const struct mm_map
     return STATUS_IMAGE_NOT_AT_BASE;
 }
 
+static nt_status take_wanted(const struct mm_section *section, const struct mm_map_options *options,
+                             uint64_t wanted)
+{
+    const int prot = first_prot(section, options);
+
+    return options->lasting ? mm_reserve_unused(wanted, section->size, section->object_fd,
+                                                section->object_offset, prot)
+                            : mm_reserve_with(wanted, section->size, section->object_fd,
+                                              section->object_offset, prot);
+}
+
 /* Takes the image's range by mapping the object over all of it; STATUS_SUCCESS at the wanted base,
  * STATUS_IMAGE_NOT_AT_BASE elsewhere. */
 static nt_status place(struct mm_section *section, const struct mm_map_options *options,
@@ -166,8 +177,7 @@ static nt_status place(struct mm_section *section, const struct mm_map_options *
             return built;
     }
     if (!unusable && section->later == NULL)
-        status = mm_reserve_with(wanted, section->size, section->object_fd, section->object_offset,
-                                 first_prot(section, options));
+        status = take_wanted(section, options, wanted);
     if (status == STATUS_SUCCESS) {
         *out = (struct placed){mm_section_ref(section), wanted, false};
         return status;

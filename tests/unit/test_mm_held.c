@@ -282,8 +282,13 @@ static void an_image_is_mapped_there(void **state)
     static const uint8_t bytes[512] = {1};
     struct mm_section *section;
     struct mm_view *view;
-    uint64_t base = alloc(0, 4 * BLOCK);
+    struct mm_map_options lasting = {.shared_fd = -1, .lasting = true}, passing = {.shared_fd = -1};
+    uint64_t base = 0, size = 4 * BLOCK;
 
+    assert_status(
+        mm_alloc_below(0x7F000000, &base, &size, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE, NULL),
+        STATUS_SUCCESS);
+    b->h.image_base = base;
     pebuild_section(b, ".data", PEBUILD_DATA, bytes, sizeof(bytes), 0x2000);
     section = test_section(b);
     at(base)[0x1000] = 'k';
@@ -297,6 +302,13 @@ static void an_image_is_mapped_there(void **state)
     mm_view_unmap(view);
     assert_int_equal(test_query(base).state, MEM_FREE);
     assert_false(host_can_have(base + BLOCK, BLOCK));
+    /* What no reset takes away goes elsewhere, all else to where it prefers to be. */
+    assert_status(mm_view_map(section, &passing, &view, NULL, 0, NULL), STATUS_SUCCESS);
+    assert_int_equal(mm_view_base(view), base);
+    mm_view_unmap(view);
+    assert_status(mm_view_map(section, &lasting, &view, NULL, 0, NULL), STATUS_IMAGE_NOT_AT_BASE);
+    assert_int_equal(test_query(base).state, MEM_FREE);
+    mm_view_unmap(view);
     reset();
     assert_int_equal(at(base)[0x1000], 'k');
     mm_snapshot_drop();
