@@ -3,10 +3,9 @@
  * arguments on the x87 stack and return there, _ftol turns the top of it into edx:eax; _chkesp ends
  * the process when the stack pointer went wrong. x86-64 has none of these.
  */
-#include <math.h>
-
 #include "loader/ke/ke.h"
 #include "loader/win32/crt/internal.h"
+#include "loader/win32/crt/libm.h"
 
 #if defined(__i386__)
 
@@ -31,7 +30,7 @@
     static double x87_##name(double x) __asm__("crt_x87_" #name) __attribute__((used)); \
     static double x87_##name(double x)                                                  \
     {                                                                                   \
-        return name(x);                                                                 \
+        return crt_libm()->name(x);                                                     \
     }                                                                                   \
     X87_CALL(name, "fstpl (%esp)\n\t")
 
@@ -39,7 +38,7 @@
     static double x87_##name(double x, double y) __asm__("crt_x87_" #name) __attribute__((used)); \
     static double x87_##name(double x, double y)                                                  \
     {                                                                                             \
-        return name(x, y);                                                                        \
+        return crt_libm()->name(x, y);                                                            \
     }                                                                                             \
     X87_CALL(name, "fstpl 8(%esp)\n\tfstpl (%esp)\n\t")
 

@@ -1,30 +1,31 @@
 /*
- * Mathematics: adapters over glibc's libm, in double and float. Windows's long double is double.
+ * Mathematics: adapters over glibc's libm (libm.h), in double and float. Windows's long double is
+ * double.
  */
 #include <fenv.h>
 #include <float.h>
 #include <limits.h>
-#include <math.h>
 
 #include "loader/win32/crt/internal.h"
+#include "loader/win32/crt/libm.h"
 
 #define UNARY(name)                                  \
     static WINCDECL_DEF double crt_##name(double x)  \
     {                                                \
-        return name(x);                              \
+        return crt_libm()->name(x);                  \
     }                                                \
     static WINCDECL_DEF float crt_##name##f(float x) \
     {                                                \
-        return name##f(x);                           \
+        return crt_libm()->name##f(x);               \
     }
 #define BINARY(name)                                          \
     static WINCDECL_DEF double crt_##name(double x, double y) \
     {                                                         \
-        return name(x, y);                                    \
+        return crt_libm()->name(x, y);                        \
     }                                                         \
     static WINCDECL_DEF float crt_##name##f(float x, float y) \
     {                                                         \
-        return name##f(x, y);                                 \
+        return crt_libm()->name##f(x, y);                     \
     }
 
 UNARY(acos)
@@ -76,82 +77,82 @@ BINARY(remainder)
 
 static WINCDECL_DEF double crt_ldexp(double x, int exponent)
 {
-    return ldexp(x, exponent);
+    return crt_libm()->ldexp(x, exponent);
 }
 
 static WINCDECL_DEF double crt_frexp(double x, int *exponent)
 {
-    return frexp(x, exponent);
+    return crt_libm()->frexp(x, exponent);
 }
 
 static WINCDECL_DEF double crt_modf(double x, double *whole)
 {
-    return modf(x, whole);
+    return crt_libm()->modf(x, whole);
 }
 
 static WINCDECL_DEF float crt_modff(float x, float *whole)
 {
-    return modff(x, whole);
+    return crt_libm()->modff(x, whole);
 }
 
 static WINCDECL_DEF double crt__scalb(double x, crt_long exponent)
 {
-    return scalbn(x, exponent);
+    return crt_libm()->scalbn(x, exponent);
 }
 
 static WINCDECL_DEF float crt__scalbf(float x, crt_long exponent)
 {
-    return scalbnf(x, exponent);
+    return crt_libm()->scalbnf(x, exponent);
 }
 
 static WINCDECL_DEF int crt_ilogb(double x)
 {
-    return ilogb(x);
+    return crt_libm()->ilogb(x);
 }
 
 static WINCDECL_DEF int crt_ilogbf(float x)
 {
-    return ilogbf(x);
+    return crt_libm()->ilogbf(x);
 }
 
 static WINCDECL_DEF double crt_remquo(double x, double y, int *quotient)
 {
-    return remquo(x, y, quotient);
+    return crt_libm()->remquo(x, y, quotient);
 }
 
 static WINCDECL_DEF float crt_remquof(float x, float y, int *quotient)
 {
-    return remquof(x, y, quotient);
+    return crt_libm()->remquof(x, y, quotient);
 }
 
 static WINCDECL_DEF double crt_fma(double x, double y, double z)
 {
-    return fma(x, y, z);
+    return crt_libm()->fma(x, y, z);
 }
 
 static WINCDECL_DEF float crt_fmaf(float x, float y, float z)
 {
-    return fmaf(x, y, z);
+    return crt_libm()->fmaf(x, y, z);
 }
 
 static WINCDECL_DEF int64_t crt_llrint(double x)
 {
-    return llrint(x);
+    return crt_libm()->llrint(x);
 }
 
 static WINCDECL_DEF int64_t crt_llrintf(float x)
 {
-    return llrintf(x);
+    return crt_libm()->llrintf(x);
 }
 
 static WINCDECL_DEF int64_t crt_llround(double x)
 {
-    return llround(x);
+    return crt_libm()->llround(x);
 }
 
 static WINCDECL_DEF int64_t crt_llroundf(float x)
 {
-    return llroundf(x);
+    return crt_libm()->llroundf(x);
 }
 
 /* What does not fit Windows's long gives the smallest one, as the conversion instruction does. */
@@ -162,22 +163,22 @@ static crt_long narrow(long long value)
 
 static WINCDECL_DEF crt_long crt_lrint(double x)
 {
-    return narrow(llrint(x));
+    return narrow(crt_libm()->llrint(x));
 }
 
 static WINCDECL_DEF crt_long crt_lrintf(float x)
 {
-    return narrow(llrintf(x));
+    return narrow(crt_libm()->llrintf(x));
 }
 
 static WINCDECL_DEF crt_long crt_lround(double x)
 {
-    return narrow(llround(x));
+    return narrow(crt_libm()->llround(x));
 }
 
 static WINCDECL_DEF crt_long crt_lroundf(float x)
 {
-    return narrow(llroundf(x));
+    return narrow(crt_libm()->llroundf(x));
 }
 
 static WINCDECL_DEF double crt_nan(const char *tag)
@@ -192,7 +193,7 @@ static WINCDECL_DEF float crt_nanf(const char *tag)
 
 static WINCDECL_DEF float crt_nexttowardf(float x, double y)
 {
-    return nexttowardf(x, y);
+    return crt_libm()->nexttowardf(x, y);
 }
 
 /* struct _complex by reference on x86-64 (16 bytes), by value on i386. */
@@ -202,7 +203,7 @@ struct complex_number {
 
 static WINCDECL_DEF double crt__cabs(struct complex_number z)
 {
-    return hypot(z.x, z.y);
+    return crt_libm()->hypot(z.x, z.y);
 }
 
 static WINCDECL_DEF double crt__chgsign(double x)
@@ -220,32 +221,32 @@ static WINCDECL_DEF float crt__chgsignf(float x)
 
 static WINCDECL_DEF double crt__j0(double x)
 {
-    return j0(x);
+    return crt_libm()->j0(x);
 }
 
 static WINCDECL_DEF double crt__j1(double x)
 {
-    return j1(x);
+    return crt_libm()->j1(x);
 }
 
 static WINCDECL_DEF double crt__jn(int n, double x)
 {
-    return jn(n, x);
+    return crt_libm()->jn(n, x);
 }
 
 static WINCDECL_DEF double crt__y0(double x)
 {
-    return y0(x);
+    return crt_libm()->y0(x);
 }
 
 static WINCDECL_DEF double crt__y1(double x)
 {
-    return y1(x);
+    return crt_libm()->y1(x);
 }
 
 static WINCDECL_DEF double crt__yn(int n, double x)
 {
-    return yn(n, x);
+    return crt_libm()->yn(n, x);
 }
 
 /* ---- classes
