@@ -2,7 +2,7 @@
  * KUSER_SHARED_DATA: the page at 0x7FFE0000 that Windows shows every process.
  *
  * The kernel's clock has to seem to run in it, which costs a thread that ticks. So the page is
- * mapped without access, and the first read (a fault) fills it, opens it and starts the ticker;
+ * reserved only, and the first read (a fault) makes it, fills it, opens it and starts the ticker;
  * processes whose images never look pay nothing. Layout: ntddk.h's KUSER_SHARED_DATA as documented
  * by Microsoft.
  */
@@ -21,8 +21,8 @@
 #define TICK_100NS       156250u /* 15.625 ms, the resolution that Windows ticks with */
 #define EPOCH_DIFFERENCE UINT64_C(116444736000000000) /* 1601 to 1970 in 100 ns */
 
-static struct ke_kuser *page; /* the writable mapping; NULL: there is none */
-static bool opened;
+static struct ke_kuser *page; /* the writable mapping, once it is made */
+static bool reserved, opened;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct pe_error absent;
 
@@ -110,37 +110,49 @@ static void fill(struct ke_kuser *p)
 
 void ke_kuser_init(void)
 {
-    void *write_address = NULL;
     /* The address may be taken in a 32-bit host: images that read the page will fault there. */
-    if (nt_ok(mm_map_mirror(KE_KUSER_ADDRESS, PE_PAGE_SIZE, false, &write_address, &absent)))
-        page = write_address;
+    reserved = nt_ok(mm_mirror_reserve(KE_KUSER_ADDRESS, PE_PAGE_SIZE, &absent));
 }
 
 const char *ke_kuser_absent_because(void)
 {
-    return page ? "" : absent.text;
+    return reserved ? "" : absent.text;
 }
 
 bool ke_kuser_waits(uintptr_t address)
 {
-    return page && address - KE_KUSER_ADDRESS < PE_PAGE_SIZE &&
+    return reserved && address - KE_KUSER_ADDRESS < PE_PAGE_SIZE &&
            !__atomic_load_n(&opened, __ATOMIC_ACQUIRE);
+}
+
+static bool make(void)
+{
+    void *writable;
+    if (!page && nt_ok(mm_mirror_back(KE_KUSER_ADDRESS, PE_PAGE_SIZE, &writable, NULL)))
+        page = writable;
+    return page != NULL;
+}
+
+/* `mutex` held. */
+static bool open_page(void)
+{
+    uint64_t base = KE_KUSER_ADDRESS, size = PE_PAGE_SIZE;
+    uint32_t old;
+    if (!make())
+        return false;
+    fill(page);
+    tick();
+    return nt_ok(mm_protect(&base, &size, PAGE_READONLY, &old, NULL));
 }
 
 bool ke_kuser_fault(uintptr_t address, bool write)
 {
-    if (!page || write || address - KE_KUSER_ADDRESS >= PE_PAGE_SIZE)
+    if (!reserved || write || address - KE_KUSER_ADDRESS >= PE_PAGE_SIZE)
         return false;
     pthread_mutex_lock(&mutex);
-    if (!opened) {
-        uint64_t base = KE_KUSER_ADDRESS, size = PE_PAGE_SIZE;
-        uint32_t old;
-        fill(page);
-        tick();
-        bool done = nt_ok(mm_protect(&base, &size, PAGE_READONLY, &old, NULL));
-        __atomic_store_n(&opened, done, __ATOMIC_RELEASE);
-        if (opened)
-            start_ticker();
+    if (!opened && open_page()) {
+        __atomic_store_n(&opened, true, __ATOMIC_RELEASE);
+        start_ticker();
     }
     pthread_mutex_unlock(&mutex);
     return opened;

@@ -18,7 +18,7 @@ enum mm_range_kind {
     MM_RANGE_IMAGE,   /* a view of an image section object */
     MM_RANGE_DATA,    /* a view of a data file or of the paging file */
     MM_RANGE_PRIVATE, /* VirtualAlloc */
-    MM_RANGE_MIRROR,  /* the fixed, read-only end of mm_map_mirror() */
+    MM_RANGE_MIRROR,  /* the fixed, read-only end of a mirror (mirror.c) */
 };
 
 struct mm_range {

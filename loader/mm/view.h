@@ -169,11 +169,13 @@ nt_status mm_protect(uint64_t *base, uint64_t *size, uint32_t protect, uint32_t 
                      struct pe_error *err);
 /*
  * A page of memory that is written through one address and read through another, fixed one
- * (KUSER_SHARED_DATA). `read_address` must be free; `readable` false maps it PAGE_NOACCESS at
- * first.
+ * (KUSER_SHARED_DATA). The range at `read_address`, which must be free, is taken for good and is
+ * PAGE_NOACCESS at first; it gets its memory, once, when somebody wants to read: it stays
+ * PAGE_NOACCESS until mm_protect(), so that the caller can write first.
  */
-nt_status mm_map_mirror(uint64_t read_address, uint64_t size, bool readable, void **write_address,
-                        struct pe_error *err);
+nt_status mm_mirror_reserve(uint64_t read_address, uint64_t size, struct pe_error *err);
+nt_status mm_mirror_back(uint64_t read_address, uint64_t size, void **write_address,
+                         struct pe_error *err);
 
 /* ---- faults ------------------------------------------------------------------------------------
  */

@@ -259,10 +259,13 @@ static void mirror(void **state)
 {
     struct mm_region region;
     uint64_t at = 0x49000000, size = 0x1000;
-    void *writable = NULL, *again = NULL;
+    void *writable = NULL;
     unsigned fds = test_fd_count();
 
-    assert_status(mm_map_mirror(at, 0x1000, false, &writable, NULL), STATUS_SUCCESS);
+    assert_status(mm_mirror_reserve(at, 0x1000, NULL), STATUS_SUCCESS);
+    assert_false(test_readable(test_ptr(at)));
+    assert_int_equal(test_query(at).protect, PAGE_NOACCESS);
+    assert_status(mm_mirror_back(at, 0x1000, &writable, NULL), STATUS_SUCCESS);
     assert_int_equal(test_fd_count(), fds);
     *(uint32_t *)writable = 0x12345678;
     assert_false(test_readable(test_ptr(at)));
@@ -277,8 +280,7 @@ static void mirror(void **state)
     assert_int_equal(region.allocation_base, at);
     assert_false(nt_ok(try_protect(at, size, PAGE_READWRITE)));
     assert_false(nt_ok(mm_free(at, 0, MEM_RELEASE, NULL)));
-    assert_status(mm_map_mirror(at, 0x1000, true, &again, NULL), STATUS_CONFLICTING_ADDRESSES);
-    assert_null(again);
+    assert_status(mm_mirror_reserve(at, 0x1000, NULL), STATUS_CONFLICTING_ADDRESSES);
 }
 
 int main(void)
