@@ -36,14 +36,19 @@ static nt_status check_request(uint64_t base, uint64_t size, uint32_t type, uint
     return STATUS_SUCCESS;
 }
 
+static void note_commit(struct mm_range *range, uint64_t base, uint64_t size, uint32_t protect)
+{
+    memset(range->attr + mm_range_page(range, base), mm_attr_make(protect, 0),
+           (size_t)(size / MM_PAGE));
+    mm_snapshot_touch(range);
+}
+
 /* Commits pages of an allocation; pages that are committed keep their content. Lock held. */
 static int commit(struct mm_range *range, uint64_t base, uint64_t size, uint32_t protect)
 {
     if (mprotect(mm_ptr(base), (size_t)size, mm_prot_of_protect(protect)) != 0)
         return errno;
-    memset(range->attr + mm_range_page(range, base), mm_attr_make(protect, 0),
-           (size_t)(size / MM_PAGE));
-    mm_snapshot_touch(range);
+    note_commit(range, base, size, protect);
     return 0;
 }
 
@@ -62,20 +67,21 @@ static nt_status alloc_new(uint64_t limit, uint64_t *base, uint64_t *size, uint3
     uint64_t bytes = mm_round_up(*base + *size, MM_PAGE) - at;
     struct mm_range *range = malloc(sizeof(*range));
     nt_status status = check_private(protect, err);
-    int error = 0;
 
     if (range == NULL)
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for an allocation's record");
     *range = (struct mm_range){0};
     if (nt_ok(status))
-        status = mm_reserve(limit, &at, bytes, err);
+        status = mm_reserve(limit, &at, bytes,
+                            type & MEM_COMMIT ? mm_prot_of_protect(protect) : PROT_NONE, err);
     if (!nt_ok(status)) {
         free(range);
         return status;
     }
     status = STATUS_NO_MEMORY;
-    if (mm_range_init(range, MM_RANGE_PRIVATE, at, bytes, protect) &&
-        (!(type & MEM_COMMIT) || (error = commit(range, at, bytes, protect)) == 0)) {
+    if (mm_range_init(range, MM_RANGE_PRIVATE, at, bytes, protect)) {
+        if (type & MEM_COMMIT)
+            note_commit(range, at, bytes, protect);
         mm_ranges_write_lock();
         status = mm_ranges_insert(range);
         mm_ranges_unlock();
@@ -84,8 +90,7 @@ static nt_status alloc_new(uint64_t limit, uint64_t *base, uint64_t *size, uint3
         mm_unreserve(at, bytes);
         free(range->attr);
         free(range);
-        return pe_fail(err, error ? mm_status_of_errno(error) : status,
-                       "cannot allocate 0x%llx bytes", (unsigned long long)bytes);
+        return pe_fail(err, status, "cannot allocate 0x%llx bytes", (unsigned long long)bytes);
     }
     *base = at;
     *size = bytes;

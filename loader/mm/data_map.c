@@ -127,7 +127,7 @@ nt_status mm_data_map(struct mm_data *data, const struct mm_data_map *how, uint6
     if (nt_ok(status))
         status = check_protect(data, how->protect, err);
     if (nt_ok(status)) {
-        status = mm_reserve(how->limit, &at, bytes, err);
+        status = mm_reserve(how->limit, &at, bytes, PROT_NONE, err);
         if (!nt_ok(status))
             pe_error_prefix(err, "%s: ", mm_data_name(data));
     }

@@ -9,6 +9,7 @@
 #include "loader/mm/reserve.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -84,16 +85,44 @@ void mm_unreserve(uint64_t base, uint64_t size)
     mm_ranges_unlock();
 }
 
+/* How far below the kernel's own choice the next reservations may lie before it is asked again, so
+ * that a process which reserves and frees for ever does not wander through its address space. */
+#define MAX_DESCENT 0x4000000u
+
+/* The last reservation that the kernel chose the place of, and the lowest one below it. */
+static _Atomic uint64_t chosen, lowest;
+
+/*
+ * The kernel fills its address space from the top down, so what follows a reservation fits right
+ * below it as a rule, and takes one call there where the kernel's choice takes three.
+ */
+static bool reserve_next(uint64_t size, int prot, uint64_t *base)
+{
+    uint64_t before = atomic_load_explicit(&lowest, memory_order_relaxed), at;
+
+    if (before == 0 || size > before - MM_USER_BEGIN)
+        return false;
+    at = mm_round_down(before - size, MM_GRANULARITY);
+    if (atomic_load_explicit(&chosen, memory_order_relaxed) - at > MAX_DESCENT ||
+        !nt_ok(mm_reserve_unused(at, size, -1, 0, prot)))
+        return false;
+    atomic_store_explicit(&lowest, at, memory_order_relaxed);
+    *base = at;
+    return true;
+}
+
 /* The kernel chooses: ask for a granule more and trim both ends. */
-static nt_status reserve_by_kernel(uint64_t size, uint64_t *base)
+static nt_status reserve_by_kernel(uint64_t size, int prot, uint64_t *base)
 {
     uint64_t slack = MM_GRANULARITY - MM_PAGE, start, aligned;
     void *got;
 
     if (size > MM_USER_END - slack)
         return STATUS_NO_MEMORY;
-    got = mmap(NULL, (size_t)(size + slack), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-               -1, 0);
+    if (reserve_next(size, prot, base))
+        return STATUS_SUCCESS;
+    got = mmap(NULL, (size_t)(size + slack), prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+               0);
     if (got == MAP_FAILED)
         return mm_status_of_errno(errno);
     start = mm_address(got);
@@ -102,6 +131,8 @@ static nt_status reserve_by_kernel(uint64_t size, uint64_t *base)
         munmap(got, (size_t)(aligned - start));
     if (start + slack > aligned)
         munmap(mm_ptr(aligned + size), (size_t)(start + slack - aligned));
+    atomic_store_explicit(&chosen, aligned, memory_order_relaxed);
+    atomic_store_explicit(&lowest, aligned, memory_order_relaxed);
     *base = aligned;
     return STATUS_SUCCESS;
 }
@@ -148,7 +179,7 @@ static uint64_t find_gap(uint64_t size, uint64_t limit)
     return best;
 }
 
-static nt_status reserve_below(uint64_t size, uint64_t limit, uint64_t *base)
+static nt_status reserve_under_limit(uint64_t size, uint64_t limit, int prot, uint64_t *base)
 {
     for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
         uint64_t at = find_gap(size, limit);
@@ -156,7 +187,7 @@ static nt_status reserve_below(uint64_t size, uint64_t limit, uint64_t *base)
 
         if (at == 0)
             break;
-        status = mm_reserve_at(at, size);
+        status = mm_reserve_with(at, size, -1, 0, prot);
         if (status != (nt_status)STATUS_CONFLICTING_ADDRESSES) {
             *base = at;
             return status;
@@ -167,7 +198,7 @@ static nt_status reserve_below(uint64_t size, uint64_t limit, uint64_t *base)
 }
 
 /* What a snapshot waits for is used last: it is free all the same. */
-static nt_status reserve_of_held(uint64_t size, uint64_t limit, uint64_t *base)
+static nt_status reserve_of_held(uint64_t size, uint64_t limit, int prot, uint64_t *base)
 {
     uint64_t at = 0;
     nt_status status = STATUS_NO_MEMORY;
@@ -176,20 +207,21 @@ static nt_status reserve_of_held(uint64_t size, uint64_t limit, uint64_t *base)
     for (struct mm_span span = mm_held_from(0); span.base < limit; span = mm_held_from(span.end))
         consider(span.base, span.end < limit ? span.end : limit, size, &at);
     if (at != 0)
-        status = mm_held_take(at, size);
+        status = reserve_held(at, size, -1, 0, prot);
     mm_ranges_unlock();
     *base = at;
     return status;
 }
 
-nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, uint64_t *base)
+nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, int prot, uint64_t *base)
 {
     bool limited = limit != 0 && limit < MM_USER_END;
-    nt_status status = limited ? reserve_below(size, limit, base) : reserve_by_kernel(size, base);
+    nt_status status = limited ? reserve_under_limit(size, limit, prot, base)
+                               : reserve_by_kernel(size, prot, base);
 
     if (status != (nt_status)STATUS_NO_MEMORY || !mm_held_any())
         return status;
-    return reserve_of_held(size, limited ? limit : MM_USER_END, base);
+    return reserve_of_held(size, limited ? limit : MM_USER_END, prot, base);
 }
 
 static const char *describe_kind(const struct mm_range *range)
@@ -275,13 +307,13 @@ void mm_describe_conflict(uint64_t base, uint64_t size, char *out, size_t out_si
         mm_describe_host_conflict(base, size, out, out_size);
 }
 
-nt_status mm_reserve(uint64_t limit, uint64_t *base, uint64_t size, struct pe_error *err)
+nt_status mm_reserve(uint64_t limit, uint64_t *base, uint64_t size, int prot, struct pe_error *err)
 {
     char conflict[512];
     nt_status status;
 
     if (*base == 0) {
-        status = mm_reserve_anywhere(size, limit, base);
+        status = mm_reserve_anywhere(size, limit, prot, base);
         if (!nt_ok(status))
             return pe_fail(err, status, "no room for 0x%llx bytes", (unsigned long long)size);
         return status;
@@ -289,7 +321,7 @@ nt_status mm_reserve(uint64_t limit, uint64_t *base, uint64_t size, struct pe_er
     if (limit != 0 && (*base >= limit || size > limit - *base))
         return pe_fail(err, STATUS_INVALID_PARAMETER, "0x%llx lies above the limit 0x%llx",
                        (unsigned long long)*base, (unsigned long long)limit);
-    status = mm_reserve_at(*base, size);
+    status = mm_reserve_with(*base, size, -1, 0, prot);
     if (nt_ok(status))
         return status;
     mm_describe_conflict(*base, size, conflict, sizeof(conflict));

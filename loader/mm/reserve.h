@@ -14,13 +14,14 @@
 nt_status mm_reserve_at(uint64_t base, uint64_t size);
 /* The same by a private mapping of `size` bytes of `fd` from `offset` on with PROT_*. */
 nt_status mm_reserve_with(uint64_t base, uint64_t size, int fd, uint64_t offset, int prot);
-/* Reserves `size` bytes that end at or below `limit` (0 = anywhere). */
-nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, uint64_t *base);
+/* Reserves `size` bytes that end at or below `limit` (0 = anywhere), as anonymous memory with
+ * PROT_*. */
+nt_status mm_reserve_anywhere(uint64_t size, uint64_t limit, int prot, uint64_t *base);
 /*
  * One of the two: `*base` 0 = anywhere, otherwise exactly there; the range ends at or below `limit`
  * (0 = none). A failure says what holds the range.
  */
-nt_status mm_reserve(uint64_t limit, uint64_t *base, uint64_t size, struct pe_error *err);
+nt_status mm_reserve(uint64_t limit, uint64_t *base, uint64_t size, int prot, struct pe_error *err);
 /* Only where the kernel has nothing at all: not what is held for a snapshot either (held.h). */
 nt_status mm_reserve_unused(uint64_t base, uint64_t size, int fd, uint64_t offset, int prot);
 /*

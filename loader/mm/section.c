@@ -281,7 +281,7 @@ static void destroy(struct mm_section *section)
     mm_later_end(section);
     if (section->cached)
         mm_cache_close(&section->entry);
-    else if (section->object_fd >= 0)
+    else if (section->object_fd >= 0 && !section->inside)
         close(section->object_fd);
     if (section->file_fd >= 0)
         close(section->file_fd);

@@ -9,6 +9,7 @@
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
@@ -65,6 +66,22 @@ static bool is_laid_out(struct pe_span bytes, const struct mm_plan *plan)
     return true;
 }
 
+/* The program's file, opened once: it cannot become another one. */
+static int program_fd(void)
+{
+    static _Atomic int program = -1;
+    int fd = atomic_load(&program), none = -1;
+
+    if (fd >= 0)
+        return fd;
+    fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0 && !atomic_compare_exchange_strong(&program, &none, fd)) {
+        close(fd);
+        fd = none;
+    }
+    return fd;
+}
+
 bool mm_inside_adopt(struct mm_section *section, struct pe_span bytes, const struct mm_plan *plan)
 {
     uint64_t offset;
@@ -72,10 +89,10 @@ bool mm_inside_adopt(struct mm_section *section, struct pe_span bytes, const str
     if (mm_address(bytes.data) % MM_PAGE != 0 || bytes.size < plan->image_size ||
         !offset_in_program(bytes, &offset) || offset % MM_PAGE != 0 || !is_laid_out(bytes, plan))
         return false;
-    section->object_fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+    section->object_fd = program_fd();
     if (section->object_fd < 0)
         return false;
     section->object_offset = offset;
-    section->viewed = section->sealed = true;
+    section->inside = section->viewed = section->sealed = true;
     return true;
 }

@@ -48,6 +48,7 @@ struct mm_section {
     struct reloc_plan fixups;
     struct mm_cache_key cache_key; /* of a file's section, cached or not */
     struct mm_later *later;        /* the object comes later (section_later.c); else NULL */
+    bool inside;                   /* object_fd is the program's, which all such sections share */
     bool cached;                   /* object_fd is that of `entry`; sealed from the start */
     bool reusable;                 /* all that the key says of the file is known to hold */
     atomic_bool finished;          /* a module or a section of an image has had it */

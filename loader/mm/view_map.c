@@ -52,7 +52,7 @@ static nt_status reserve_elsewhere(const struct mm_section *section,
     if (is_program_that_must_move(section, options) &&
         mm_reserve_at(*base, section->size) == STATUS_SUCCESS)
         return STATUS_SUCCESS;
-    return mm_reserve_anywhere(section->size, limit_of(options), base);
+    return mm_reserve_anywhere(section->size, limit_of(options), PROT_NONE, base);
 }
 
 /* Each of them is another place; a process seldom has more than one of the first taken. */
