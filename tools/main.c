@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "loader/bind.h"
 #include "loader/peldr.h"
 #include "tools/cli.h"
 
@@ -54,6 +55,8 @@ int main(int argc, char **argv)
         help(stdout);
         return CLI_OK;
     }
+    if (strcmp(name, "--bind") == 0 && argc == 3) /* the last step of the build */
+        return peldr_bind_program(argv[2]) == 0 ? CLI_OK : CLI_REFUSED;
     for (unsigned i = 0; i < command_count; i++)
         if (strcmp(name, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);

@@ -36,6 +36,10 @@ nt_status ldr_prepared_image(const struct ldr_builtin *builtin, uint8_t **bytes,
                              struct pe_error *err);
 nt_status ldr_prepared_section(const struct ldr_builtin *builtin, struct mm_section **out,
                                struct pe_error *err);
+/* Writes the addresses of the host's functions into a copy of the prepared image. */
+void ldr_prepared_connect(const struct ldr_builtin *builtin, uint8_t *image);
+/* They are in the prepared image already (loader/bind.h): nothing of it is written any more. */
+bool ldr_prepared_is_bound(const struct ldr_builtin *builtin);
 void ldr_prepared_bind(const struct ldr_builtin *builtin, const struct pe_image *mapped);
 /* After mapping, before anyone uses it: fills the locations of the DATA exports. */
 void ldr_builtin_bind(const struct ldr_builtin *builtin, const struct pe_image *mapped);

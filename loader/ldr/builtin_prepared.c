@@ -1,20 +1,30 @@
 /*
  * Builtin images that were written when peldr was built (builtin.h). What is left for run time is
  * the table of pointers through which thunks jump: nobody knows before where the host's functions
- * lie.
+ * lie, but in a program at a fixed address, which is bound after it was linked (loader/bind.h).
  */
 #include <stdlib.h>
 #include <string.h>
 
 #include "loader/ldr/builtin_image.h"
 
-static void write_pointers(const struct ldr_builtin *builtin, uint8_t *image)
+void ldr_prepared_connect(const struct ldr_builtin *builtin, uint8_t *image)
 {
     const struct ldr_prepared *prepared = builtin->prepared;
     const void **pointers = (const void **)(image + prepared->pointers);
     pointers[0] = (const void *)ldr_trap_entry;
     for (uint32_t i = 0; i < prepared->function_count; i++)
         pointers[i + 1] = builtin->row(prepared->functions[i])->address;
+}
+
+bool ldr_prepared_is_bound(const struct ldr_builtin *builtin)
+{
+    const struct ldr_prepared *prepared = builtin->prepared;
+    const void *first;
+    if (prepared == NULL)
+        return false;
+    memcpy(&first, prepared->bytes + prepared->pointers, sizeof first);
+    return first == (const void *)ldr_trap_entry;
 }
 
 nt_status ldr_prepared_image(const struct ldr_builtin *builtin, uint8_t **bytes, uint64_t *size,
@@ -25,7 +35,7 @@ nt_status ldr_prepared_image(const struct ldr_builtin *builtin, uint8_t **bytes,
     if (image == NULL)
         return pe_fail(err, STATUS_NO_MEMORY, "builtin module %s: no memory", builtin->name);
     memcpy(image, prepared->bytes, prepared->size);
-    write_pointers(builtin, image);
+    ldr_prepared_connect(builtin, image);
     *bytes = image;
     *size = prepared->size;
     return STATUS_SUCCESS;
@@ -41,8 +51,8 @@ nt_status ldr_prepared_section(const struct ldr_builtin *builtin, struct mm_sect
 
 void ldr_builtin_connect(const struct ldr_builtin *builtin, const struct pe_image *mapped)
 {
-    if (builtin->prepared != NULL)
-        write_pointers(builtin, (uint8_t *)(uintptr_t)mapped->bytes.data);
+    if (builtin->prepared != NULL && !ldr_prepared_is_bound(builtin))
+        ldr_prepared_connect(builtin, (uint8_t *)(uintptr_t)mapped->bytes.data);
 }
 
 void ldr_prepared_bind(const struct ldr_builtin *builtin, const struct pe_image *mapped)

@@ -73,7 +73,8 @@ static nt_status map_view(struct ldr_module *module, struct mm_section *section,
         .below_2gib = !(h->characteristics & IMAGE_FILE_LARGE_ADDRESS_AWARE),
         .relocatable = !module->builtin && !(flags & (LDR_MAP_UNRELOCATED | LDR_MAP_PROGRAM)),
         .lasting = module->builtin,
-        .sealed = !module->builtin && !moved && !is_written_at_load(h),
+        .sealed = !moved && !is_written_at_load(h) &&
+                  (!module->builtin || ldr_prepared_is_bound(module->builtin)),
     };
     nt_status status = mm_view_map(section, &options, &module->view, module->moved_because,
                                    sizeof module->moved_because, err);

@@ -17,13 +17,13 @@
 #include "loader/mm/pages.h"
 #include "loader/mm/section_object.h"
 #include "loader/mm/section_plan.h"
+#include "loader/mm/view.h"
 
-/* Where `bytes` lie in the program's file; false when they lie elsewhere or may have changed. */
-static bool offset_in_program(struct pe_span bytes, uint64_t *offset)
+bool mm_inside_offset(const void *data, uint64_t size, uint64_t *offset)
 {
     const ElfW(Phdr) *headers = (const void *)(uintptr_t)getauxval(AT_PHDR);
     unsigned long count = getauxval(AT_PHNUM);
-    uint64_t bias = 0, begin = mm_address(bytes.data);
+    uint64_t bias = 0, begin = mm_address(data);
 
     for (unsigned long i = 0; headers != NULL && i < count; i++)
         if (headers[i].p_type == PT_PHDR)
@@ -33,7 +33,7 @@ static bool offset_in_program(struct pe_span bytes, uint64_t *offset)
         uint64_t at = begin - bias - part->p_vaddr;
 
         if (part->p_type == PT_LOAD && !(part->p_flags & PF_W) && at < part->p_filesz &&
-            bytes.size <= part->p_filesz - at) {
+            size <= part->p_filesz - at) {
             *offset = part->p_offset + at;
             return true;
         }
@@ -87,7 +87,8 @@ bool mm_inside_adopt(struct mm_section *section, struct pe_span bytes, const str
     uint64_t offset;
 
     if (mm_address(bytes.data) % MM_PAGE != 0 || bytes.size < plan->image_size ||
-        !offset_in_program(bytes, &offset) || offset % MM_PAGE != 0 || !is_laid_out(bytes, plan))
+        !mm_inside_offset(bytes.data, bytes.size, &offset) || offset % MM_PAGE != 0 ||
+        !is_laid_out(bytes, plan))
         return false;
     section->object_fd = program_fd();
     if (section->object_fd < 0)

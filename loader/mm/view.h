@@ -177,6 +177,9 @@ nt_status mm_mirror_reserve(uint64_t read_address, uint64_t size, struct pe_erro
 nt_status mm_mirror_back(uint64_t read_address, uint64_t size, void **write_address,
                          struct pe_error *err);
 
+/* Where constants of the program lie in its file; false when they lie elsewhere, or can change. */
+bool mm_inside_offset(const void *data, uint64_t size, uint64_t *offset);
+
 /* ---- faults ------------------------------------------------------------------------------------
  */
 
