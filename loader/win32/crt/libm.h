@@ -8,17 +8,18 @@
 #include <math.h>
 
 /* Names with one form in double and one in float; and the others. */
-#define CRT_LIBM_NAMES(BOTH, X)                                                                 \
-    BOTH(acos)                                                                                  \
-    BOTH(asin) BOTH(atan) BOTH(ceil) BOTH(cos) BOTH(cosh) BOTH(exp) BOTH(fabs) BOTH(floor)      \
-        BOTH(log) BOTH(log10) BOTH(sin) BOTH(sinh) BOTH(sqrt) BOTH(tan) BOTH(tanh) BOTH(acosh)  \
-            BOTH(asinh) BOTH(atanh) BOTH(cbrt) BOTH(erf) BOTH(erfc) BOTH(exp2) BOTH(expm1)      \
-                BOTH(lgamma) BOTH(tgamma) BOTH(log1p) BOTH(log2) BOTH(logb) BOTH(nearbyint)     \
-                    BOTH(rint) BOTH(round) BOTH(trunc) BOTH(atan2) BOTH(fmod) BOTH(pow)         \
-                        BOTH(copysign) BOTH(fdim) BOTH(fmax) BOTH(fmin) BOTH(hypot)             \
-                            BOTH(nextafter) BOTH(remainder) BOTH(modf) BOTH(scalbn) BOTH(ilogb) \
-                                BOTH(remquo) BOTH(fma) BOTH(llrint) BOTH(llround) X(ldexp)      \
-                                    X(frexp) X(nexttowardf) X(j0) X(j1) X(jn) X(y0) X(y1) X(yn)
+/* clang-format off */
+#define CRT_LIBM_NAMES(BOTH, X)                                                            \
+    BOTH(acos) BOTH(asin) BOTH(atan) BOTH(ceil) BOTH(cos) BOTH(cosh) BOTH(exp) BOTH(fabs)  \
+    BOTH(floor) BOTH(log) BOTH(log10) BOTH(sin) BOTH(sinh) BOTH(sqrt) BOTH(tan) BOTH(tanh) \
+    BOTH(acosh) BOTH(asinh) BOTH(atanh) BOTH(cbrt) BOTH(erf) BOTH(erfc) BOTH(exp2)         \
+    BOTH(expm1) BOTH(lgamma) BOTH(tgamma) BOTH(log1p) BOTH(log2) BOTH(logb)                \
+    BOTH(nearbyint) BOTH(rint) BOTH(round) BOTH(trunc) BOTH(atan2) BOTH(fmod) BOTH(pow)    \
+    BOTH(copysign) BOTH(fdim) BOTH(fmax) BOTH(fmin) BOTH(hypot) BOTH(nextafter)            \
+    BOTH(remainder) BOTH(modf) BOTH(scalbn) BOTH(ilogb) BOTH(remquo) BOTH(fma)             \
+    BOTH(llrint) BOTH(llround) X(ldexp) X(frexp) X(nexttowardf) X(j0) X(j1) X(jn) X(y0)    \
+    X(y1) X(yn)
+/* clang-format on */
 
 struct crt_libm {
 #define CRT_LIBM_POINTER(name)  __typeof__(&name) name;
