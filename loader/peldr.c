@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "loader/ke/ke.h"
+#include "loader/ke/later.h"
 #include "loader/ldr/ldr.h"
+#include "loader/ob/process.h"
 #include "loader/peldr_api.h"
 
 #define SEARCH_FLAGS                                                                     \
@@ -52,7 +54,9 @@ static peldr_module *open_options(const struct ldr_load_options *options)
     if (nt_ok(status)) {
         status = ldr_load(options, &module, err);
     }
-    if (nt_ok(status) && !(options->flags & PELDR_MAP_ONLY)) {
+    if (nt_ok(status) && (options->flags & PELDR_EXE)) {
+        ob_service_listen(NULL); /* peldr_run() is going to answer */
+    } else if (nt_ok(status) && !(options->flags & PELDR_MAP_ONLY)) {
         peldr_answer_others();
     }
     return peldr_result(status) == 0 ? module : NULL;
@@ -143,10 +147,10 @@ int peldr_run(peldr_module *exe, int argc, char *const *argv)
         status = ke_process_set_image(ldr_module_base(exe), ldr_module_path(exe), argc, argv, err);
     }
     if (nt_ok(status)) {
+        peldr_answer_others_later();
         status = peldr_start_program(exe, err);
     }
-    if (peldr_result(status) != 0) {
-        return -1;
-    }
-    return (int)peldr_run_program(exe);
+    int result = peldr_result(status) == 0 ? (int)peldr_run_program(exe) : -1;
+    ke_later_now();
+    return result;
 }

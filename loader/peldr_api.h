@@ -20,6 +20,9 @@ struct pe_error *peldr_begin(void);
 nt_status peldr_enter(struct pe_error **err);
 /* Other processes can open this one and look at it from now on, if that is possible at all. */
 void peldr_answer_others(void);
+/* The same when the program that this thread is about to run has run for a moment, or waits: many
+ * end before. */
+void peldr_answer_others_later(void);
 /* Initialises a program's modules (ldr_start) with the context of its initial thread at hand. */
 nt_status peldr_start_program(peldr_module *exe, struct pe_error *err);
 /* Runs a program that has been started to its end: its exit code. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "loader/ke/ke.h"
+#include "loader/ke/later.h"
 #include "loader/ldr/ldr.h"
 #include "loader/ob/process.h"
 #include "loader/peldr_api.h"
@@ -101,6 +102,13 @@ static void register_all(void)
 void peldr_answer_others(void)
 {
     ob_service_start(NULL);
+}
+
+void peldr_answer_others_later(void)
+{
+    if (!ke_later(peldr_answer_others)) {
+        peldr_answer_others();
+    }
 }
 
 struct pe_error *peldr_begin(void)

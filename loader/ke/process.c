@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "loader/ke/later.h"
 #include "loader/ke/os.h"
 #include "loader/ke/slots.h"
 #include "loader/ke/suspend.h"
@@ -59,6 +60,7 @@ void ke_process_watch_thread(struct ke_thread *thread)
 /* A forked child has new ids. */
 static void refresh_ids(void)
 {
+    ke_later_forget();
     if (!ke_current)
         return;
     struct ke_teb *teb = ke_current->teb;

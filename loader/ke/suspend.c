@@ -2,8 +2,8 @@
  * Stopping threads (see suspend.h).
  *
  * The signal: counted down from SIGRTMAX, because programs and runtimes count up from SIGRTMIN;
- * the first one that has the default action. Nobody but this file sends it; one that comes from
- * elsewhere finds nothing to do.
+ * the first one that has the default action. Nobody but this file and the timer of later.c sends
+ * it; one that comes from elsewhere finds nothing to do.
  */
 #include "loader/ke/suspend.h"
 
@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "loader/ke/futex.h"
+#include "loader/ke/later.h"
 #include "loader/ke/ucontext.h"
 #include "loader/ldr/gate.h"
 #include "loader/ldr/imagemap.h"
@@ -116,6 +117,23 @@ static void divert(ucontext_t *host)
     registers[REG_EFL] &= ~(greg_t)0x400; /* the direction flag */
 }
 
+/*
+ * The interrupted system call begins anew when the handler returns: the thread was blocked in it.
+ * In those that do no lock of malloc() or of the dynamic linker is held; a futex may be a lock.
+ */
+static bool is_blocked(const ucontext_t *host)
+{
+#ifdef __x86_64__
+    static const uint8_t instruction[] = {0x0F, 0x05}; /* syscall */
+    const greg_t number = host->uc_mcontext.gregs[REG_RAX];
+#else
+    static const uint8_t instruction[] = {0xCD, 0x80}; /* int 0x80, of the vDSO too */
+    const greg_t number = host->uc_mcontext.gregs[REG_EAX];
+#endif
+    const void *at = (const void *)(uintptr_t)host->uc_mcontext.gregs[REGISTER_IP];
+    return memcmp(at, instruction, sizeof instruction) == 0 && number != SYS_futex;
+}
+
 static void on_signal(int number, siginfo_t *info, void *opaque)
 {
     ucontext_t *host = opaque;
@@ -125,6 +143,8 @@ static void on_signal(int number, siginfo_t *info, void *opaque)
     int saved = errno;
     bool asleep = ob_asleep;
     bool in_image = ldr_image_at((uintptr_t)host->uc_mcontext.gregs[REGISTER_IP], NULL);
+    if (ke_later_waits() && (asleep || in_image || is_blocked(host)))
+        ke_later_now();
     if (asleep || in_image || __atomic_load_n(&object->force, __ATOMIC_RELAXED)) {
         while (is_suspended(object))
             stay(object, host);
@@ -145,6 +165,11 @@ void ke_suspend_init(void)
         if (sigaction(number, NULL, &before) == 0 && !(before.sa_flags & SA_SIGINFO) &&
             before.sa_handler == SIG_DFL && sigaction(number, &action, NULL) == 0)
             stop_signal = number;
+}
+
+int ke_suspend_signal(void)
+{
+    return stop_signal;
 }
 
 void ke_suspend_unblock(void)

@@ -25,6 +25,8 @@
 
 /* Takes a signal for it; once, before any thread is attached. */
 void ke_suspend_init(void);
+/* The signal; 0 = none was free. */
+int ke_suspend_signal(void);
 /* Lets the signal through to this thread, whatever mask it has inherited. */
 void ke_suspend_unblock(void);
 

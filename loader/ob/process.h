@@ -112,6 +112,9 @@ nt_status ob_message_take_parcel(struct ob_message *message, uint32_t offset,
 
 /* Starts the service; idempotent, thread-safe. A forked child has none until it starts its own. */
 nt_status ob_service_start(struct pe_error *err);
+/* The half of it that others see at once: they find this process and can connect to it. What they
+ * ask waits until the service is started. */
+nt_status ob_service_listen(struct pe_error *err);
 /*
  * Asks another process and waits for its reply, at most 10 seconds (STATUS_IO_TIMEOUT). The reply's
  * own status is the result. STATUS_INVALID_CID when no peldr process has that id. Releases nothing

@@ -314,7 +314,7 @@ static void close_sockets(void)
     service.listener = service.epoll = -1;
 }
 
-static int start(void)
+static int open_sockets(void)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = OB_EVENT(OB_EVENT_LISTEN, 0)};
     for (uint32_t slot = 0; slot < SLOTS; slot++)
@@ -324,33 +324,65 @@ static int start(void)
     service.epoll = epoll_create1(EPOLL_CLOEXEC);
     service.listener = service.epoll >= 0 ? listen_as((uint32_t)getpid()) : -1;
     if (service.listener < 0 ||
-        epoll_ctl(service.epoll, EPOLL_CTL_ADD, service.listener, &event) != 0)
-        return errno;
+        epoll_ctl(service.epoll, EPOLL_CTL_ADD, service.listener, &event) != 0) {
+        int error = errno;
+        close_sockets();
+        return error;
+    }
     ob_watches_arm(service.epoll);
-    return start_thread();
+    return 0;
+}
+
+static nt_status cannot_answer(int error, struct pe_error *err)
+{
+    return pe_fail(err, STATUS_INSUFFICIENT_RESOURCES, "cannot answer to other processes: %s",
+                   strerror(error));
+}
+
+/* Lock held. */
+static nt_status listen_locked(struct pe_error *err)
+{
+    int record_fd, error;
+    if (service.listener >= 0)
+        return STATUS_SUCCESS;
+    nt_status status = ob_process_record_own(&record_fd, err);
+    if (!nt_ok(status))
+        return status;
+    error = open_sockets();
+    return error == 0 ? STATUS_SUCCESS : cannot_answer(error, err);
+}
+
+/* Lock held. */
+static nt_status run_locked(struct pe_error *err)
+{
+    int error = service.running ? 0 : start_thread();
+    if (error == 0) {
+        __atomic_store_n(&service.running, true, __ATOMIC_RELEASE);
+        return STATUS_SUCCESS;
+    }
+    ob_watches_arm(-1);
+    close_sockets();
+    return cannot_answer(error, err);
+}
+
+nt_status ob_service_listen(struct pe_error *err)
+{
+    ob_process_watch_fork();
+    pthread_mutex_lock(&service.lock);
+    nt_status status = listen_locked(err);
+    pthread_mutex_unlock(&service.lock);
+    return status;
 }
 
 nt_status ob_service_start(struct pe_error *err)
 {
-    int record_fd;
-    nt_status status = STATUS_SUCCESS;
     if (__atomic_load_n(&service.running, __ATOMIC_ACQUIRE))
         return STATUS_SUCCESS;
     ob_process_watch_fork();
     pthread_mutex_lock(&service.lock);
-    if (!service.running) {
-        status = ob_process_record_own(&record_fd, err);
-        int error = nt_ok(status) ? start() : 0;
-        if (error != 0)
-            status = pe_fail(err, STATUS_INSUFFICIENT_RESOURCES,
-                             "cannot answer to other processes: %s", strerror(error));
-        if (nt_ok(status)) {
-            __atomic_store_n(&service.running, true, __ATOMIC_RELEASE);
-        } else {
-            ob_watches_arm(-1);
-            close_sockets();
-        }
-    }
+    nt_status status = listen_locked(err);
+    if (nt_ok(status))
+        status = run_locked(err);
     pthread_mutex_unlock(&service.lock);
     return status;
 }
@@ -376,7 +408,7 @@ void ob_service_after_fork(bool child)
         pthread_mutex_unlock(&service.busy);
     if (child) {
         service.busy = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-        for (uint32_t slot = 0; service.running && slot < SLOTS; slot++) {
+        for (uint32_t slot = 0; service.listener >= 0 && slot < SLOTS; slot++) {
             struct connection *connection = &service.connections[slot];
             if (connection->fd >= 0)
                 close(connection->fd);

@@ -1,6 +1,6 @@
 /*
  * Suspending threads in code of images, in waits and in native code; contexts of other threads;
- * termination.
+ * termination; calls that are put off to where a thread could be suspended.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,10 +12,13 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "loader/ke/apc.h"
 #include "loader/ke/ke.h"
+#include "loader/ke/later.h"
 #include "loader/ke/suspend.h"
 #include "loader/ldr/imagemap.h"
 #include "tests/unit/graphimage.h"
@@ -426,6 +429,113 @@ static void a_hosts_thread_is_not_terminated(void **state)
     ob_object_unref(event);
 }
 
+/* ---- calls that are put off (later.h) -----------------------------------------------------------
+ */
+
+static struct words *spinning;
+static volatile int calls;
+
+static void *stop_spinning(void *unused)
+{
+    spinning->stop = 1;
+    return NULL;
+}
+
+/* What it is there for: starting a thread, which takes memory and locks of glibc. */
+static void start_a_thread(void)
+{
+    pthread_t thread;
+    calls++;
+    if (spinning && pthread_create(&thread, NULL, stop_spinning, NULL) == 0)
+        pthread_detach(thread);
+}
+
+static uint32_t WINAPI_DEF put_off_and_spin(void *parameter)
+{
+    ke_thread_start spin_now = spinner();
+    return ke_later(start_a_thread) ? spin_now(parameter) : 0;
+}
+
+static void what_was_put_off_is_called_in_an_image(void **state)
+{
+    struct words words = {0, 0};
+    spinning = &words;
+    calls = 0;
+    assert_int_equal(end_of(start(put_off_and_spin, &words)), 7);
+    assert_int_equal(calls, 1);
+    assert_false(ke_later_waits());
+    spinning = NULL;
+}
+
+static void what_was_put_off_is_called_in_a_wait(void **state)
+{
+    struct ob_object *never = ob_event_create(false, false);
+    uint32_t index;
+    calls = 0;
+    assert_true(ke_later(start_a_thread));
+    assert_int_equal(ob_wait(&never, 1, false, 200, ke_thread_id(), &index), STATUS_TIMEOUT);
+    assert_int_equal(calls, 1);
+    ob_object_unref(never);
+}
+
+static volatile int write_end;
+
+static void write_a_byte(void)
+{
+    calls++;
+    (void)!write(write_end, "x", 1);
+}
+
+static void what_was_put_off_is_called_in_a_system_call(void **state)
+{
+    int ends[2];
+    char byte = 0;
+    assert_int_equal(pipe(ends), 0);
+    write_end = ends[1];
+    calls = 0;
+    assert_true(ke_later(write_a_byte));
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    assert_int_equal(byte, 'x');
+    assert_int_equal(calls, 1);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void what_was_put_off_is_not_called_in_native_code(void **state)
+{
+    struct timespec begin, now;
+    calls = 0;
+    assert_true(ke_later(start_a_thread));
+    assert_false(ke_later(start_a_thread)); /* one at a time */
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    do
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    while ((now.tv_sec - begin.tv_sec) * 1000 + (now.tv_nsec - begin.tv_nsec) / 1000000 <
+           10 * KE_LATER);
+    assert_int_equal(calls, 0);
+    assert_true(ke_later_waits());
+    ke_later_now();
+    assert_int_equal(calls, 1);
+    ke_later_now();
+    assert_int_equal(calls, 1);
+}
+
+static void a_forked_child_does_not_call_it(void **state)
+{
+    int status;
+    calls = 0;
+    assert_true(ke_later(start_a_thread));
+    pid_t child = fork();
+    if (child == 0) {
+        ke_later_now();
+        _exit(calls);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    ke_later_now();
+    assert_int_equal(calls, 1);
+}
+
 static int set_up(void **state)
 {
     return tempdir_create() | graph_register_host() | !nt_ok(ke_thread_enter(NULL));
@@ -455,6 +565,11 @@ int main(void)
         cmocka_unit_test(a_thread_in_a_system_call_is_terminated),
         cmocka_unit_test(a_thread_terminates_itself),
         cmocka_unit_test(a_hosts_thread_is_not_terminated),
+        cmocka_unit_test(what_was_put_off_is_called_in_an_image),
+        cmocka_unit_test(what_was_put_off_is_called_in_a_wait),
+        cmocka_unit_test(what_was_put_off_is_called_in_a_system_call),
+        cmocka_unit_test(what_was_put_off_is_not_called_in_native_code),
+        cmocka_unit_test(a_forked_child_does_not_call_it),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

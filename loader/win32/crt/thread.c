@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "loader/ke/ke.h"
+#include "loader/ke/later.h"
 #include "loader/ob/object.h"
 #include "loader/win32/crt/internal.h"
 #include "loader/win32/types.h"
@@ -136,6 +137,7 @@ static WINCDECL_DEF int crt__getpid(void)
 static WINCDECL_DEF void crt__sleep(crt_ulong milliseconds)
 {
     struct timespec left = {milliseconds / 1000, (long)(milliseconds % 1000) * 1000000};
+    ke_later_now();
     while (nanosleep(&left, &left) != 0) {
     }
 }
