@@ -33,7 +33,7 @@ static bool ask_for_huge_pages(void)
     return got > 0 && strchr(text, '[') != NULL && strstr(text, "[never]") == NULL;
 }
 
-static bool have_huge_pages(void)
+bool mm_have_huge_pages(void)
 {
     static atomic_int known; /* 0 = not asked yet */
 
@@ -121,7 +121,9 @@ uint32_t mm_view_prepare_write(struct mm_view *view, uint32_t rva, uint32_t len)
 
     if (!view->open)
         return len;
-    if (to_huge == 0 && len >= HUGE_PAGE && have_huge_pages() && replace_by_huge_page(view, rva))
+    if (mm_later_has_filled(view->section, rva))
+        return len < MM_PAGE ? len : (uint32_t)MM_PAGE;
+    if (to_huge == 0 && len >= HUGE_PAGE && mm_have_huge_pages() && replace_by_huge_page(view, rva))
         return HUGE_PAGE;
     if (to_huge == 0)
         to_huge = HUGE_PAGE;

@@ -138,12 +138,13 @@ static nt_status fill_piece(int object, struct pe_span bytes, int fd,
 }
 
 nt_status mm_section_write_pieces(int object, struct pe_span bytes, int fd,
-                                  const struct mm_plan *plan)
+                                  const struct mm_plan *plan, enum mm_pieces which)
 {
     nt_status status = STATUS_SUCCESS;
 
     for (uint32_t i = 0; i < plan->count && nt_ok(status); i++)
-        if (plan->pieces[i].data_size != 0)
+        if (plan->pieces[i].data_size != 0 &&
+            (which == MM_PIECES_ALL || plan->pieces[i].apart == (which == MM_PIECES_APART)))
             status = fill_piece(object, bytes, fd, &plan->pieces[i]);
     return status;
 }
@@ -154,7 +155,7 @@ static nt_status fill(int object, struct pe_span bytes, int fd, const struct mm_
 
     if (ftruncate(object, (off_t)(plan->image_size + MM_PAGE)) != 0) /* and the label's page */
         return mm_status_of_errno(errno);
-    status = mm_section_write_pieces(object, bytes, fd, plan);
+    status = mm_section_write_pieces(object, bytes, fd, plan, MM_PIECES_ALL);
     if (nt_ok(status) && fcntl(object, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW) != 0)
         status = mm_status_of_errno(errno);
     return status;

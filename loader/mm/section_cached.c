@@ -153,7 +153,7 @@ static bool build(struct mm_section *section, const struct mm_cache_key *key,
 {
     struct mm_cache_entry entry;
 
-    if (!nt_ok(mm_section_write_pieces(build->fd, bytes, fd, plan)) ||
+    if (!nt_ok(mm_section_write_pieces(build->fd, bytes, fd, plan, MM_PIECES_ALL)) ||
         !mm_cached_unchanged(key, fd)) {
         mm_cache_abandon(build);
         return false;

@@ -5,7 +5,11 @@
  * the entry of the cache that holds its relocated form (section_relocated.c), and those as the file
  * has them when somebody needs them. Until then the section has headers and extents, and keeps the
  * file open.
+ *
+ * Large data goes from the file into memory of the view, in huge pages where there are any, as most
+ * of its pages are expected to have fixups: so it is written to the object once, too.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -14,7 +18,12 @@
 #include "loader/mm/pages.h"
 #include "loader/mm/section_object.h"
 #include "loader/mm/section_plan.h"
+#include "loader/mm/view_object.h"
 #include "pe/rules.h"
+
+/* Of a piece that is had apart, and of all of them: memory that a process has for a moment. */
+#define APART_LEAST 0x200000u
+#define APART_MOST  0x4000000u
 
 struct mm_later {
     int fd;
@@ -51,6 +60,21 @@ static bool suits(const struct mm_section *section, const struct mm_file_state *
            mm_note_write(section, true, note) != 0;
 }
 
+static void choose_apart(struct mm_plan *plan)
+{
+    uint64_t all = 0;
+
+    for (uint32_t i = 0; i < plan->count && mm_have_huge_pages(); i++) {
+        struct mm_plan_piece *piece = &plan->pieces[i];
+
+        piece->apart = piece->extent.protect == PAGE_WRITECOPY && piece->data_size >= APART_LEAST &&
+                       piece->data_size <= piece->extent.size &&
+                       all + piece->data_size <= APART_MOST;
+        if (piece->apart)
+            all += piece->data_size;
+    }
+}
+
 bool mm_later_begin(struct mm_section *section, int fd, const struct mm_file_state *state,
                     struct mm_plan *plan)
 {
@@ -66,6 +90,7 @@ bool mm_later_begin(struct mm_section *section, int fd, const struct mm_file_sta
     later->state = *state;
     later->state.absent = false; /* by then */
     later->plan = *plan;
+    choose_apart(&later->plan);
     *plan = (struct mm_plan){0};
     section->later = later;
     section->viewed = section->sealed = true;
@@ -102,6 +127,7 @@ static bool commit_plain(struct mm_section *section)
 {
     struct mm_later *later = section->later;
     uint8_t note[MM_CACHE_NOTE];
+    struct pe_span bytes = {NULL, (uint64_t)later->state.st.st_size};
     struct mm_cache_build pending = later->pending;
     struct mm_cache_entry entry;
     uint32_t size = mm_note_write(section, mm_file_is_settled(&later->state), note);
@@ -110,6 +136,12 @@ static bool commit_plain(struct mm_section *section)
         return false;
     later->begun = false;
     section->object_fd = -1;
+    if (!nt_ok(
+            mm_section_write_pieces(pending.fd, bytes, later->fd, &later->plan, MM_PIECES_APART)) ||
+        !mm_cached_unchanged(&section->cache_key, later->fd)) {
+        mm_cache_abandon(&pending);
+        return false;
+    }
     if (!mm_cache_commit(&section->cache_key, &pending, note, size, section->name, &entry))
         return false;
     mm_cached_use(section, &section->cache_key, &entry);
@@ -160,10 +192,67 @@ bool mm_later_lay_out(struct mm_section *section, uint64_t base, bool *again)
         return false;
     later->begun = true;
     section->object_fd = later->pending.fd;
-    if (nt_ok(mm_section_write_pieces(section->object_fd, bytes, later->fd, &later->plan)) &&
+    if (nt_ok(mm_section_write_pieces(section->object_fd, bytes, later->fd, &later->plan,
+                                      MM_PIECES_TOGETHER)) &&
         mm_cached_unchanged(&section->cache_key, later->fd))
         return true;
     drop_pending(section);
+    return false;
+}
+
+static nt_status read_piece(int fd, const struct mm_plan_piece *piece, uint8_t *to)
+{
+    uint64_t done = 0;
+
+    while (done < piece->data_size) {
+        ssize_t got = pread(fd, to + done, (size_t)(piece->data_size - done),
+                            (off_t)(piece->data_offset + done));
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? mm_status_of_errno(errno) : (nt_status)STATUS_END_OF_FILE;
+        done += (uint64_t)got;
+    }
+    return STATUS_SUCCESS;
+}
+
+nt_status mm_later_fill(struct mm_view *view, struct pe_error *err)
+{
+    const struct mm_later *later = view->section->later;
+    nt_status status = STATUS_SUCCESS;
+
+    for (uint32_t i = 0; later != NULL && i < later->plan.count && nt_ok(status); i++) {
+        const struct mm_plan_piece *piece = &later->plan.pieces[i];
+        size_t size = (size_t)mm_round_up(piece->data_size, MM_PAGE);
+        uint8_t *to = mm_ptr(view->range.base + piece->extent.rva);
+
+        if (!piece->apart)
+            continue;
+        if (mmap(to, size, PROT_READ | PROT_WRITE,
+                 MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED) {
+            status = mm_status_of_errno(errno);
+        } else {
+            madvise(to, size, MADV_HUGEPAGE); /* or without */
+            status = read_piece(later->fd, piece, to);
+        }
+    }
+    if (!nt_ok(status))
+        return pe_fail(err, status, "%s: the content of a PE section cannot be had: %s",
+                       view->section->name, nt_status_text(status));
+    return status;
+}
+
+bool mm_later_has_filled(const struct mm_section *section, uint32_t rva)
+{
+    const struct mm_later *later = section->later;
+
+    for (uint32_t i = 0; later != NULL && i < later->plan.count; i++) {
+        const struct mm_plan_piece *piece = &later->plan.pieces[i];
+
+        if (piece->apart && rva - piece->extent.rva < mm_round_up(piece->data_size, MM_PAGE))
+            return true;
+    }
     return false;
 }
 
@@ -173,6 +262,10 @@ bool mm_later_take_pending(struct mm_section *section, struct mm_cache_build *ou
 
     if (later == NULL || !later->begun)
         return false;
+    if (!mm_cached_unchanged(&section->cache_key, later->fd)) {
+        drop_pending(section);
+        return false;
+    }
     *out = later->pending;
     later->begun = false;
     section->object_fd = -1;

@@ -14,6 +14,7 @@
 
 struct mm_plan;
 struct mm_later;
+struct mm_view;
 
 /*
  * What an image section object is made of: the last page of its memfd, behind the image. Another
@@ -80,9 +81,10 @@ bool mm_inside_adopt(struct mm_section *section, struct pe_span bytes, const str
 nt_status mm_section_create_object(struct mm_section *section, struct pe_error *err);
 nt_status mm_section_fill(const struct mm_section *section, struct pe_span bytes, int fd,
                           const struct mm_plan *plan, struct pe_error *err);
-/* The file bytes of the plan, to where they belong in an object that has its size. */
+/* The file bytes of the plan, to where they belong in the object. */
+enum mm_pieces { MM_PIECES_ALL, MM_PIECES_TOGETHER, MM_PIECES_APART };
 nt_status mm_section_write_pieces(int object, struct pe_span bytes, int fd,
-                                  const struct mm_plan *plan);
+                                  const struct mm_plan *plan, enum mm_pieces which);
 /* Whether an object's content is that of the file by the plan. `base_may_differ`: a patched
  * ImageBase does not count. */
 bool mm_section_has_content(const struct mm_section *section, int object, int fd,
@@ -162,7 +164,12 @@ nt_status mm_later_finish(struct mm_section *section, struct pe_error *err);
 /* Makes the pages as the file has them, for a view at `base` that is going to be relocated. False:
  * they cannot be had; `*again`: the relocated form is there by now. */
 bool mm_later_lay_out(struct mm_section *section, uint64_t base, bool *again);
-/* What was laid out is the caller's. False: there is nothing. */
+/* The view of such pages has been mapped: large data, in which most pages are expected to have
+ * fixups, is not in the object; the view gets it in memory of its own. */
+nt_status mm_later_fill(struct mm_view *view, struct pe_error *err);
+/* The page has been had like that. */
+bool mm_later_has_filled(const struct mm_section *section, uint32_t rva);
+/* What was laid out is the caller's. False: there is nothing, or the file was changed meanwhile. */
 bool mm_later_take_pending(struct mm_section *section, struct mm_cache_build *out);
 /* A view has the relocated form; what was laid out is not needed. */
 void mm_later_served(struct mm_section *section);

@@ -11,6 +11,7 @@ struct mm_plan_piece {
     /* File bytes that are written to the object at the extent's RVA; the rest of it is zero. */
     uint64_t data_offset;
     uint32_t data_size;
+    bool apart; /* section_later.c */
 };
 
 struct mm_plan {

@@ -284,10 +284,12 @@ void mm_view_keep_relocated(struct mm_view *view, const struct reloc_plan *plan)
                 is_same(&key, &entry, view, note, theirs, their_size > size ? their_size : size);
         if (found)
             break;
-        if (mm_later_take_pending(view->section, &work)) {
+        if (view->section->later != NULL) {
+            if (!mm_later_take_pending(view->section, &work))
+                return;
             found = complete(&key, view, &work, note, size, &entry);
-            /* Without it the view's pages are known as those of a section as any other. */
-            if (!found && !nt_ok(mm_later_build(view->section, NULL)))
+            /* Without it the view is one of a section as any other. */
+            if (!found && (!nt_ok(mm_later_build(view->section, NULL)) || !view->section->cached))
                 return;
             continue;
         }

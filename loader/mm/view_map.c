@@ -289,6 +289,8 @@ static nt_status populate(struct mm_view *view, const struct mm_map_options *opt
 
     if (nt_ok(status))
         status = overlay(view, options, err);
+    if (nt_ok(status))
+        status = mm_later_fill(view, err);
     if (!nt_ok(status))
         return status;
     fill_attributes(view, options->shared_fd >= 0);

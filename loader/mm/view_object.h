@@ -32,4 +32,7 @@ void mm_view_show_base(struct mm_view *view, uint64_t base, bool in_object);
 /* Closes an open view all of whose host pages have PROT_* `now`. */
 nt_status mm_view_close(struct mm_view *view, int now, struct pe_error *err);
 
+/* prepare.c: anonymous memory can have huge pages. */
+bool mm_have_huge_pages(void);
+
 #endif

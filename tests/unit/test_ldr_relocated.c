@@ -62,6 +62,30 @@ static struct pebuild *image_and(uint32_t characteristics, uint32_t also)
     return b;
 }
 
+/* The same with more data behind it, which has a huge page's room for itself. */
+static uint8_t large_data[0x480123];
+
+static struct pebuild *large_image(void)
+{
+    struct pebuild *b = pebuild_new(FLAGS);
+    b->h.image_base = preferred;
+    b->h.characteristics |= IMAGE_FILE_LARGE_ADDRESS_AWARE;
+    b->h.dll_characteristics |= IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE;
+    for (uint32_t i = 0; i < sizeof large_data; i++)
+        large_data[i] = (uint8_t)(i * 7 + (i >> 9));
+    for (uint32_t page = 0; page < PAGES; page++) {
+        uint8_t *at = large_data + page * 0x1000;
+        memset(at, 'a' + (int)page % 26, 0x1000);
+        pebuild_put32(at, 0, (uint32_t)preferred + target_of(page));
+        memset(at + 4, 0, POINTER - 4);
+        pebuild_fixup(b, DATA + page * 0x1000, TYPE);
+    }
+    pebuild_section(b, ".data", PEBUILD_DATA, large_data, sizeof large_data,
+                    sizeof large_data + 0x3000);
+    pebuild_relocs(b);
+    return b;
+}
+
 static struct pebuild *image(uint32_t characteristics)
 {
     return image_and(characteristics, 0);
@@ -80,6 +104,7 @@ struct seen {
     nt_status status;
     uint64_t base, shown_base, private_pages;
     uint32_t wrong_pointers, fixups, pages_dirtied;
+    uint32_t wrong_bytes; /* of the large image's data */
     bool applied, cached;
     char because[256], error[1024];
 };
@@ -125,6 +150,15 @@ static bool take_preferred(void)
                 0) == (void *)(uintptr_t)preferred;
 }
 
+static uint32_t count_wrong_bytes(uint64_t base)
+{
+    const uint8_t *data = (const uint8_t *)(uintptr_t)(base + DATA);
+    uint32_t wrong = 0;
+    for (uint32_t i = PAGES * 0x1000; i < sizeof large_data + 0x3000; i++)
+        wrong += data[i] != (i < sizeof large_data ? large_data[i] : 0);
+    return wrong;
+}
+
 static void load_here(const struct how *how, struct seen *seen)
 {
     struct ldr_load_options options = {
@@ -139,6 +173,8 @@ static void load_here(const struct how *how, struct seen *seen)
     snprintf(seen->error, sizeof seen->error, "%s", err.text);
     if (nt_ok(seen->status))
         look_at(module, seen);
+    if (nt_ok(seen->status) && strstr(how->name, "large") != NULL)
+        seen->wrong_bytes = count_wrong_bytes(seen->base);
 }
 
 static struct seen *shared_memory(void)
@@ -396,6 +432,43 @@ static void one_process_loads_both(void **state)
     munmap(seen, 3 * sizeof *seen);
 }
 
+static void large_data_is_all_there(void **state)
+{
+    const struct how at_preferred = {.name = "large.dll", .free = true};
+    struct seen seen;
+    write_image("large.dll", large_image());
+    for (int i = 0; i < 2; i++) {
+        seen = load_moved("large.dll");
+        check_source(&seen, i > 0);
+        assert_int_equal(seen.wrong_bytes, 0);
+        assert_int_equal(seen.private_pages, 0);
+    }
+    assert_int_equal(plain_entries(), 0);
+    seen = load(&at_preferred);
+    check_at_preferred(&seen);
+    assert_int_equal(seen.wrong_bytes, 0);
+}
+
+/* It was laid out for a form that nobody may use, and is there as the file has it. */
+static void large_data_of_refused_images(void **state)
+{
+    const struct how moved = {.name = "large.dll", .flags = LDR_MAP_ONLY};
+    const struct how at_preferred = {.name = "large.dll", .flags = LDR_MAP_ONLY, .free = true};
+    struct pebuild *b = large_image();
+    b->h.directory[IMAGE_DIRECTORY_ENTRY_IMPORT] = (struct pe_directory){DATA, 0};
+    write_image("large.dll", b);
+    for (int i = 0; i < 2; i++) {
+        struct seen seen = load(&moved);
+        check_source(&seen, false);
+        assert_int_equal(seen.wrong_bytes, 0);
+        assert_int_equal(relocated_entries(NULL, 0), 0);
+        assert_int_equal(plain_entries(), 1);
+    }
+    struct seen seen = load(&at_preferred);
+    check_at_preferred(&seen);
+    assert_int_equal(seen.wrong_bytes, 0);
+}
+
 /* A base that was asked for is nobody else's: the image is made as its file has it. */
 static void asked_bases_have_none(void **state)
 {
@@ -580,6 +653,8 @@ int main(void)
         cmocka_unit_test_setup(who_need_not_move_has_none, empty_cache),
         cmocka_unit_test_setup(each_form_is_made_when_it_is_needed, empty_cache),
         cmocka_unit_test_setup(one_process_loads_both, empty_cache),
+        cmocka_unit_test_setup(large_data_is_all_there, empty_cache),
+        cmocka_unit_test_setup(large_data_of_refused_images, empty_cache),
         cmocka_unit_test_setup(asked_bases_have_none, empty_cache),
         cmocka_unit_test_setup(sections_for_others_are_made_at_once, empty_cache),
         cmocka_unit_test_setup(other_bases_are_other_forms, empty_cache),
