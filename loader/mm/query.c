@@ -27,6 +27,12 @@ static uint8_t page_attr(const struct mm_range *range, uint64_t page)
     return range->data != NULL ? mm_data_view_attr(range->data, page) : range->attr[page];
 }
 
+/* Of a relocated form of the cache, where Windows has a copy (section_fixed.c). */
+static bool is_fixed(const struct mm_range *range, uint64_t page)
+{
+    return range->view != NULL && mm_section_is_fixed(range->view->section, page);
+}
+
 /* The protection as VirtualQuery reports it. `*written`: the page is a private copy. */
 static uint32_t page_protect(const struct mm_range *range, uint64_t page,
                              struct mm_pagemap *pagemap, bool *written)
@@ -39,7 +45,9 @@ static uint32_t page_protect(const struct mm_range *range, uint64_t page,
         is_view && (attr & MM_ATTR_COMMITTED) && !(attr & MM_ATTR_SHARED) &&
         ((attr & MM_ATTR_WRITTEN) || (mm_pagemap_private(pagemap, range->base + page * MM_PAGE) &&
                                       !mm_kept_unchanged(range->kept, page)));
-    return *written && is_writecopy(protect) ? mm_protect_after_write(protect) : protect;
+    return is_writecopy(protect) && (*written || is_fixed(range, page))
+               ? mm_protect_after_write(protect)
+               : protect;
 }
 
 /*
@@ -156,6 +164,8 @@ bool mm_view_next_region(const struct mm_view *view, uint32_t *cursor, struct mm
 
     if (*cursor >= view->section->size)
         return false;
+    if (mm_section_fixed_wanted(view->section))
+        mm_section_find_fixed(view->section);
     mm_ranges_read_lock();
     describe_range(&view->range, rva / MM_PAGE, section_end(view->section, rva) / MM_PAGE, out);
     mm_ranges_unlock();
@@ -341,6 +351,25 @@ static const char *query_gap(struct host *host, uint64_t at, uint64_t low, uint6
     return name;
 }
 
+/* The first range that ends above `at`. The lock is taken, not before all is known of an image. */
+static const struct mm_range *lock_and_find(uint64_t at)
+{
+    const struct mm_range *range;
+    struct mm_section *section;
+
+    mm_ranges_read_lock();
+    range = mm_ranges_from(at);
+    if (range == NULL || range->view == NULL || range->base > at ||
+        !mm_section_fixed_wanted(range->view->section))
+        return range;
+    section = mm_section_ref(range->view->section);
+    mm_ranges_unlock();
+    mm_section_find_fixed(section);
+    mm_section_unref(section);
+    mm_ranges_read_lock();
+    return mm_ranges_from(at);
+}
+
 /* The region at `at`, a page boundary; ends at `limit` at the latest. */
 static void query(struct host *host, uint64_t at, uint64_t limit, struct mm_region *out, char *name,
                   size_t name_size)
@@ -349,8 +378,7 @@ static void query(struct host *host, uint64_t at, uint64_t limit, struct mm_regi
     const char *found;
     uint64_t low, end;
 
-    mm_ranges_read_lock();
-    range = mm_ranges_from(at);
+    range = lock_and_find(at);
     low = mm_ranges_end_before(at);
     if (range != NULL && range->base > at) {
         limit = limit < range->base ? limit : range->base;

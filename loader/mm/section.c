@@ -287,6 +287,7 @@ static void destroy(struct mm_section *section)
         close(section->file_fd);
     pthread_mutex_destroy(&section->lock);
     free((void *)(uintptr_t)section->image.bytes.data);
+    free(atomic_load(&section->fixed_pages));
     free(section->extents);
     free(section->name);
     free(section);

@@ -47,6 +47,7 @@ struct mm_section {
     struct mm_file_id file_id;
     bool moved; /* relocated to lie at cache_key.base, by `fixups` */
     struct reloc_plan fixups;
+    uint8_t *_Atomic fixed_pages;  /* a bit a page: fixups are in it; NULL = not known */
     struct mm_cache_key cache_key; /* of a file's section, cached or not */
     struct mm_later *later;        /* the object comes later (section_later.c); else NULL */
     bool inside;                   /* object_fd is the program's, which all such sections share */
@@ -181,6 +182,13 @@ void mm_later_end(struct mm_section *section);
 uint64_t mm_section_stable_base(const struct mm_section *section, uint64_t limit, uint32_t attempt);
 /* The section relocated to lie at `base`, a new reference; NULL when it is not in the cache. */
 struct mm_section *mm_section_relocated(const struct mm_section *section, uint64_t base);
+
+/* section_fixed.c: which pages Windows would have as copies since they were relocated. */
+
+/* It has not been found out yet. */
+bool mm_section_fixed_wanted(const struct mm_section *section);
+void mm_section_find_fixed(struct mm_section *section);
+bool mm_section_is_fixed(const struct mm_section *section, uint64_t page);
 
 /* section_known.c: sections of cache entries that are kept open after their last use. */
 
