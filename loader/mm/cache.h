@@ -56,6 +56,8 @@ struct mm_cache_entry {
  */
 bool mm_cache_find(const struct mm_cache_key *key, struct mm_cache_entry *out, void *note,
                    uint32_t *note_size);
+/* There is a cache; no system call once that is known. */
+bool mm_cache_is_there(void);
 /*
  * For an entry that was kept open: it is still trusted and has its name, after one system call when
  * nothing has happened. False: to be closed and looked for again.

@@ -191,6 +191,14 @@ bool mm_cache_find(const struct mm_cache_key *key, struct mm_cache_entry *out, v
     return found;
 }
 
+bool mm_cache_is_there(void)
+{
+    struct mm_cache_place *place = mm_cache_place_get();
+
+    mm_cache_place_put(place);
+    return place != NULL;
+}
+
 bool mm_cache_still_trusted(const struct mm_cache_entry *entry)
 {
     return entry->trusted && entry->settled && is_as_found(entry);

@@ -56,19 +56,18 @@ static bool uses_file(const struct mm_section *section)
     return false;
 }
 
-int mm_file_reopen(int fd)
+/*
+ * A description of the section's own: that of the caller says that the file is mapped
+ * (ob/fileshare.h), and the section may stay open longer.
+ */
+static bool keep_file(struct mm_section *section, int fd)
 {
     char self[32];
 
-    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
-    return open(self, O_RDONLY | O_CLOEXEC);
-}
-
-static bool keep_file(struct mm_section *section, int fd)
-{
     if (!uses_file(section))
         return true;
-    section->file_fd = mm_file_is_mappable(fd) ? mm_file_reopen(fd) : -1;
+    snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
+    section->file_fd = mm_file_is_mappable(fd) ? open(self, O_RDONLY | O_CLOEXEC) : -1;
     return section->file_fd >= 0;
 }
 
@@ -102,6 +101,8 @@ struct mm_section *mm_cached_open(const struct mm_cache_key *key, int fd, const 
     struct mm_cache_entry entry;
     uint32_t note_size;
 
+    if (section != NULL && section->later != NULL)
+        mm_later_offer(section, fd);
     *absent = section == NULL && !mm_cache_find(key, &entry, note, &note_size);
     if (section != NULL || *absent)
         return section;

@@ -3,13 +3,13 @@
  *
  * An image whose preferred base is taken is going to be relocated: its pages are written once, into
  * the entry of the cache that holds its relocated form (section_relocated.c), and those as the file
- * has them when somebody needs them. Until then the section has headers and extents, and keeps the
- * file open.
+ * has them when somebody needs them. Until then the section has headers and extents.
  *
  * Large data goes from the file into memory of the view, in huge pages where there are any, as most
  * of its pages are expected to have fixups: so it is written to the object once, too.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -26,7 +26,8 @@
 #define APART_MOST  0x4000000u
 
 struct mm_later {
-    int fd;
+    int fd;      /* of the file, until the section is final; -1 = none */
+    int offered; /* then that of who loads the file again, who keeps it open meanwhile */
     struct mm_file_state state;
     struct mm_plan plan;
     bool begun;                    /* the section's object is that of: */
@@ -52,7 +53,7 @@ static bool suits(const struct mm_section *section, const struct mm_file_state *
     const struct pe_image *image = &section->image;
     uint8_t note[MM_CACHE_NOTE];
 
-    return state->absent && !plan->uses_file && plan->shared_size == 0 &&
+    return state->absent && mm_cache_is_there() && !plan->uses_file && plan->shared_size == 0 &&
            (image->h.characteristics & IMAGE_FILE_DLL) != 0 &&
            (image->h.characteristics & IMAGE_FILE_RELOCS_STRIPPED) == 0 &&
            image->h.directory[IMAGE_DIRECTORY_ENTRY_BASERELOC].size != 0 && !pe_is_flat(image) &&
@@ -64,12 +65,12 @@ static void choose_apart(struct mm_plan *plan)
 {
     uint64_t all = 0;
 
-    for (uint32_t i = 0; i < plan->count && mm_have_huge_pages(); i++) {
+    for (uint32_t i = 0; i < plan->count; i++) {
         struct mm_plan_piece *piece = &plan->pieces[i];
 
         piece->apart = piece->extent.protect == PAGE_WRITECOPY && piece->data_size >= APART_LEAST &&
                        piece->data_size <= piece->extent.size &&
-                       all + piece->data_size <= APART_MOST;
+                       all + piece->data_size <= APART_MOST && mm_have_huge_pages();
         if (piece->apart)
             all += piece->data_size;
     }
@@ -82,7 +83,8 @@ bool mm_later_begin(struct mm_section *section, int fd, const struct mm_file_sta
 
     if (!suits(section, state, plan) || (later = calloc(1, sizeof(*later))) == NULL)
         return false;
-    later->fd = mm_file_reopen(fd);
+    later->offered = -1;
+    later->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
     if (later->fd < 0) {
         free(later);
         return false;
@@ -90,12 +92,28 @@ bool mm_later_begin(struct mm_section *section, int fd, const struct mm_file_sta
     later->state = *state;
     later->state.absent = false; /* by then */
     later->plan = *plan;
-    choose_apart(&later->plan);
     *plan = (struct mm_plan){0};
     section->later = later;
     section->viewed = section->sealed = true;
     section->reusable = mm_file_is_settled(state);
     return true;
+}
+
+/* A number that is another file's by now is -1. */
+static int file_of(const struct mm_later *later)
+{
+    int fd = later->fd >= 0 ? later->fd : later->offered;
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == later->state.st.st_dev &&
+                   st.st_ino == later->state.st.st_ino
+               ? fd
+               : -1;
+}
+
+void mm_later_offer(struct mm_section *section, int fd)
+{
+    section->later->offered = fd;
 }
 
 static void drop_pending(struct mm_section *section)
@@ -117,7 +135,8 @@ void mm_later_end(struct mm_section *section)
         return;
     drop_pending(section);
     mm_plan_free(&later->plan);
-    close(later->fd);
+    if (later->fd >= 0)
+        close(later->fd);
     free(later);
     section->later = NULL;
 }
@@ -136,9 +155,9 @@ static bool commit_plain(struct mm_section *section)
         return false;
     later->begun = false;
     section->object_fd = -1;
-    if (!nt_ok(
-            mm_section_write_pieces(pending.fd, bytes, later->fd, &later->plan, MM_PIECES_APART)) ||
-        !mm_cached_unchanged(&section->cache_key, later->fd)) {
+    if (!nt_ok(mm_section_write_pieces(pending.fd, bytes, file_of(later), &later->plan,
+                                       MM_PIECES_APART)) ||
+        !mm_cached_unchanged(&section->cache_key, file_of(later))) {
         mm_cache_abandon(&pending);
         return false;
     }
@@ -153,11 +172,14 @@ nt_status mm_later_build(struct mm_section *section, struct pe_error *err)
     struct mm_later *later = section->later;
     struct pe_span bytes = {NULL, (uint64_t)later->state.st.st_size};
     nt_status status = STATUS_SUCCESS;
+    int fd = file_of(later);
 
+    if (fd < 0)
+        return pe_fail(err, STATUS_INVALID_HANDLE, "%s: the image file is not open any more",
+                       section->name);
     if (!commit_plain(section)) {
         section->viewed = section->sealed = false;
-        status =
-            mm_section_find_or_build(section, bytes, later->fd, &later->state, &later->plan, err);
+        status = mm_section_find_or_build(section, bytes, fd, &later->state, &later->plan, err);
     }
     if (nt_ok(status))
         mm_later_end(section);
@@ -168,11 +190,16 @@ nt_status mm_later_build(struct mm_section *section, struct pe_error *err)
 
 nt_status mm_later_finish(struct mm_section *section, struct pe_error *err)
 {
-    const struct mm_later *later = section->later;
+    struct mm_later *later = section->later;
 
-    if (later == NULL || (later->served && !later->begun))
+    if (later == NULL)
         return STATUS_SUCCESS;
-    return mm_later_build(section, err);
+    if (!later->served || later->begun)
+        return mm_later_build(section, err);
+    if (later->fd >= 0)
+        close(later->fd);
+    later->fd = later->offered = -1;
+    return STATUS_SUCCESS;
 }
 
 bool mm_later_lay_out(struct mm_section *section, uint64_t base, bool *again)
@@ -192,9 +219,10 @@ bool mm_later_lay_out(struct mm_section *section, uint64_t base, bool *again)
         return false;
     later->begun = true;
     section->object_fd = later->pending.fd;
-    if (nt_ok(mm_section_write_pieces(section->object_fd, bytes, later->fd, &later->plan,
+    choose_apart(&later->plan);
+    if (nt_ok(mm_section_write_pieces(section->object_fd, bytes, file_of(later), &later->plan,
                                       MM_PIECES_TOGETHER)) &&
-        mm_cached_unchanged(&section->cache_key, later->fd))
+        mm_cached_unchanged(&section->cache_key, file_of(later)))
         return true;
     drop_pending(section);
     return false;
@@ -234,7 +262,7 @@ nt_status mm_later_fill(struct mm_view *view, struct pe_error *err)
             status = mm_status_of_errno(errno);
         } else {
             madvise(to, size, MADV_HUGEPAGE); /* or without */
-            status = read_piece(later->fd, piece, to);
+            status = read_piece(file_of(later), piece, to);
         }
     }
     if (!nt_ok(status))
@@ -262,7 +290,7 @@ bool mm_later_take_pending(struct mm_section *section, struct mm_cache_build *ou
 
     if (later == NULL || !later->begun)
         return false;
-    if (!mm_cached_unchanged(&section->cache_key, later->fd)) {
+    if (!mm_cached_unchanged(&section->cache_key, file_of(later))) {
         drop_pending(section);
         return false;
     }

@@ -147,10 +147,6 @@ void mm_cached_use(struct mm_section *section, const struct mm_cache_key *key,
                    const struct mm_cache_entry *entry);
 /* The file is what the key says. */
 bool mm_cached_unchanged(const struct mm_cache_key *key, int fd);
-/* A description of our own: that of the caller says that the file is mapped (ob/fileshare.h), and
- * the section may stay open longer. -1 = it cannot be had. */
-int mm_file_reopen(int fd);
-
 /* section_later.c: sections without an object, `later` not NULL. */
 
 /* Something lies at the preferred base. */
@@ -158,6 +154,8 @@ bool mm_section_base_taken(const struct mm_section *section);
 /* Puts building off, where that is worth it; takes the plan then. */
 bool mm_later_begin(struct mm_section *section, int fd, const struct mm_file_state *state,
                     struct mm_plan *plan);
+/* The section is loaded again: who does so keeps `fd` open until it is final. */
+void mm_later_offer(struct mm_section *section, int fd);
 /* The object is needed: the section has one from now on, as any other. */
 nt_status mm_later_build(struct mm_section *section, struct pe_error *err);
 /* The section is final: as above unless its relocated form is all that was needed. */
