@@ -49,7 +49,7 @@ static peldr_module *open_options(const struct ldr_load_options *options)
                            : pe_fail(err, STATUS_INVALID_PARAMETER, "the module name is NULL");
     /* Mapping alone runs nothing and needs no thread environment. */
     if (nt_ok(status) && !(options->flags & PELDR_MAP_ONLY)) {
-        status = peldr_enter(&err);
+        status = options->flags & PELDR_EXE ? peldr_enter_for_program(&err) : peldr_enter(&err);
     }
     if (nt_ok(status)) {
         status = ldr_load(options, &module, err);
@@ -139,7 +139,7 @@ int peldr_attach_thread(void)
 int peldr_run(peldr_module *exe, int argc, char *const *argv)
 {
     struct pe_error *err;
-    nt_status status = peldr_enter(&err);
+    nt_status status = peldr_enter_for_program(&err);
     if (nt_ok(status) && (!exe || ldr_find(NULL) != exe)) {
         status = pe_fail(err, STATUS_INVALID_HANDLE, "the module was not opened with PELDR_EXE");
     }

@@ -18,6 +18,9 @@ extern const size_t peldr_prepared_count;
 struct pe_error *peldr_begin(void);
 /* The same for functions that may run image code: the thread is attached, the process set up. */
 nt_status peldr_enter(struct pe_error **err);
+/* The same on the way to running a program: image code may run when the process is that program's
+ * (ke_process_set_image). */
+nt_status peldr_enter_for_program(struct pe_error **err);
 /* Other processes can open this one and look at it from now on, if that is possible at all. */
 void peldr_answer_others(void);
 /* The same when the program that this thread is about to run has run for a moment, or waits: many

@@ -31,7 +31,7 @@ static nt_status show(const struct child_letter *letter, struct pe_error *err)
 static nt_status begin(int socket, struct child_letter *letter)
 {
     struct pe_error *err;
-    nt_status status = peldr_enter(&err);
+    nt_status status = peldr_enter_for_program(&err);
     if (nt_ok(status)) {
         status = child_arrive(socket, letter, err);
     }

@@ -135,16 +135,26 @@ static void watch_exit(void)
     atexit(detach_at_exit);
 }
 
-nt_status peldr_enter(struct pe_error **err)
+static nt_status enter(nt_status (*init)(struct pe_error *err), struct pe_error **err)
 {
     static pthread_once_t watched = PTHREAD_ONCE_INIT;
     *err = peldr_begin();
-    nt_status status = ke_process_init(*err);
+    nt_status status = init(*err);
     if (nt_ok(status)) {
         pthread_once(&watched, watch_exit);
         status = ke_thread_enter(*err);
     }
     return status;
+}
+
+nt_status peldr_enter(struct pe_error **err)
+{
+    return enter(ke_process_init, err);
+}
+
+nt_status peldr_enter_for_program(struct pe_error **err)
+{
+    return enter(ke_process_init_for_program, err);
 }
 
 int peldr_result(nt_status status)

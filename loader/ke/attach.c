@@ -202,7 +202,8 @@ nt_status ke_thread_attach(struct pe_error *err)
 {
     if (ke_current)
         return STATUS_SUCCESS;
-    nt_status status = ke_process_init(err);
+    /* One that is going to be a program's has been begun by somebody who says so. */
+    nt_status status = ke_peb() ? STATUS_SUCCESS : ke_process_init(err);
     if (!nt_ok(status))
         return status;
     struct ke_thread *thread;

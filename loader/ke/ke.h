@@ -21,6 +21,9 @@ struct ke_peb;
 
 /* PEB, KUSER_SHARED_DATA and the fault handler; once per process, idempotent, thread-safe. */
 nt_status ke_process_init(struct pe_error *err);
+/* The same for a process that is going to be a program's (ke_process_set_image, _set_start): before
+ * that it is nobody's, its parameters are empty strings, and no code of an image may run. */
+nt_status ke_process_init_for_program(struct pe_error *err);
 /*
  * Fills PEB.ImageBaseAddress and the process parameters. `argv` is quoted into a command line by
  * the rules of CommandLineToArgvW. Strings are UTF-8 and copied.

@@ -29,7 +29,8 @@
 #include "loader/ob/process.h"
 
 static pthread_mutex_t init_mutex = PTHREAD_MUTEX_INITIALIZER;
-static bool initialised;
+/* How far the set-up has come: the PEB is there, the parameters are somebody's. */
+static enum progress { NOTHING, NOBODYS, COMPLETE } progress;
 static pthread_key_t leave_key;
 static struct ke_peb *peb;
 static struct ke_critical_section fast_peb_lock = {.LockCount = -1};
@@ -137,8 +138,38 @@ static char *host_command_line(void)
     return line;
 }
 
+/* What there is until somebody says whose process it is: empty strings. */
+static uint16_t nothing;
+#define EMPTY                        \
+    {                                \
+        0, sizeof(nothing), &nothing \
+    }
+static struct ke_process_parameters nobodys = {
+    .CurrentDirectory.DosPath = EMPTY,
+    .DllPath = EMPTY,
+    .ImagePathName = EMPTY,
+    .CommandLine = EMPTY,
+    .WindowTitle = EMPTY,
+    .DesktopInfo = EMPTY,
+    .ShellInfo = EMPTY,
+    .RuntimeData = EMPTY,
+};
+
+static nt_status set_parameters(const struct ke_parameters *source, struct pe_error *err)
+{
+    struct ke_process_parameters *fresh, *old = peb->ProcessParameters;
+    nt_status status = ke_parameters_build(source, &fresh, err);
+    if (!nt_ok(status))
+        return status;
+    fresh->StandardInput = old->StandardInput;
+    fresh->StandardOutput = old->StandardOutput;
+    fresh->StandardError = old->StandardError;
+    peb->ProcessParameters = fresh; /* the old block stays: code may hold pointers into it */
+    return STATUS_SUCCESS;
+}
+
 /* Until an EXE is run, the host program is the process: /proc/self/exe and its arguments. */
-static nt_status host_parameters(struct ke_process_parameters **out, struct pe_error *err)
+static nt_status set_host_parameters(struct pe_error *err)
 {
     char path[4096];
     ssize_t length = readlink("/proc/self/exe", path, sizeof(path) - 1);
@@ -147,7 +178,7 @@ static nt_status host_parameters(struct ke_process_parameters **out, struct pe_e
     if (!line)
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for the command line");
     struct ke_parameters source = {path, line, NULL};
-    nt_status status = ke_parameters_build(&source, out, err);
+    nt_status status = set_parameters(&source, err);
     free(line);
     return status;
 }
@@ -161,8 +192,8 @@ static nt_status process_init(struct pe_error *err)
     mm_exempt(base);
     struct ke_peb *fresh = (struct ke_peb *)(uintptr_t)base;
     fill_peb(fresh);
-    status = host_parameters(&fresh->ProcessParameters, err);
-    if (nt_ok(status) && pthread_key_create(&leave_key, leave_at_thread_end) != 0)
+    fresh->ProcessParameters = &nobodys;
+    if (pthread_key_create(&leave_key, leave_at_thread_end) != 0)
         status = pe_fail(err, STATUS_INSUFFICIENT_RESOURCES, "no pthread key left");
     if (!nt_ok(status)) {
         mm_free(base, 0, MEM_RELEASE, NULL);
@@ -177,18 +208,39 @@ static nt_status process_init(struct pe_error *err)
     return STATUS_SUCCESS;
 }
 
-nt_status ke_process_init(struct pe_error *err)
+static void reach(enum progress now)
 {
-    if (__atomic_load_n(&initialised, __ATOMIC_ACQUIRE))
+    __atomic_store_n(&progress, now, __ATOMIC_RELEASE);
+}
+
+static nt_status initialise(enum progress wanted, struct pe_error *err)
+{
+    if (__atomic_load_n(&progress, __ATOMIC_ACQUIRE) >= wanted)
         return STATUS_SUCCESS;
     nt_status status = STATUS_SUCCESS;
     pthread_mutex_lock(&init_mutex);
-    if (!initialised) {
+    if (progress == NOTHING) {
         status = process_init(err);
-        __atomic_store_n(&initialised, nt_ok(status), __ATOMIC_RELEASE);
+        if (nt_ok(status))
+            reach(NOBODYS);
+    }
+    if (nt_ok(status) && progress < wanted) {
+        status = set_host_parameters(err);
+        if (nt_ok(status))
+            reach(COMPLETE);
     }
     pthread_mutex_unlock(&init_mutex);
     return status;
+}
+
+nt_status ke_process_init(struct pe_error *err)
+{
+    return initialise(COMPLETE, err);
+}
+
+nt_status ke_process_init_for_program(struct pe_error *err)
+{
+    return initialise(NOBODYS, err);
 }
 
 void ke_process_show_image(uint64_t base)
@@ -205,30 +257,27 @@ void ke_process_show_image(uint64_t base)
     }
 }
 
-static nt_status set_parameters(const struct ke_parameters *source, struct pe_error *err)
+static nt_status set_program_parameters(const struct ke_parameters *source, struct pe_error *err)
 {
-    struct ke_process_parameters *fresh, *old = peb->ProcessParameters;
-    nt_status status = ke_parameters_build(source, &fresh, err);
-    if (!nt_ok(status))
-        return status;
-    fresh->StandardInput = old->StandardInput;
-    fresh->StandardOutput = old->StandardOutput;
-    fresh->StandardError = old->StandardError;
-    peb->ProcessParameters = fresh; /* the old block stays: code may hold pointers into it */
-    return STATUS_SUCCESS;
+    pthread_mutex_lock(&init_mutex);
+    nt_status status = set_parameters(source, err);
+    if (nt_ok(status))
+        reach(COMPLETE);
+    pthread_mutex_unlock(&init_mutex);
+    return status;
 }
 
 nt_status ke_process_set_image(uint64_t base, const char *host_path, int argc, char *const *argv,
                                struct pe_error *err)
 {
-    nt_status status = ke_process_init(err);
+    nt_status status = ke_process_init_for_program(err);
     if (!nt_ok(status))
         return status;
     char *line = ke_command_line(argc, argv);
     if (!line)
         return pe_fail(err, STATUS_NO_MEMORY, "no memory for the command line");
     struct ke_parameters source = {host_path, line, NULL};
-    status = set_parameters(&source, err);
+    status = set_program_parameters(&source, err);
     free(line);
     if (nt_ok(status))
         ke_process_show_image(base);
@@ -239,8 +288,8 @@ nt_status ke_process_set_start(const char *host_path, const struct ke_start *sta
                                struct pe_error *err)
 {
     struct ke_parameters source = {host_path, "", start};
-    nt_status status = ke_process_init(err);
-    return nt_ok(status) ? set_parameters(&source, err) : status;
+    nt_status status = ke_process_init_for_program(err);
+    return nt_ok(status) ? set_program_parameters(&source, err) : status;
 }
 
 void ke_process_set_std_handles(uint32_t input, uint32_t output, uint32_t error)

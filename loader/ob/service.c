@@ -314,25 +314,6 @@ static void close_sockets(void)
     service.listener = service.epoll = -1;
 }
 
-static int open_sockets(void)
-{
-    struct epoll_event event = {.events = EPOLLIN, .data.u64 = OB_EVENT(OB_EVENT_LISTEN, 0)};
-    for (uint32_t slot = 0; slot < SLOTS; slot++)
-        service.connections[slot].fd = -1;
-    service.open = 0;
-    service.paused_until = 0;
-    service.epoll = epoll_create1(EPOLL_CLOEXEC);
-    service.listener = service.epoll >= 0 ? listen_as((uint32_t)getpid()) : -1;
-    if (service.listener < 0 ||
-        epoll_ctl(service.epoll, EPOLL_CTL_ADD, service.listener, &event) != 0) {
-        int error = errno;
-        close_sockets();
-        return error;
-    }
-    ob_watches_arm(service.epoll);
-    return 0;
-}
-
 static nt_status cannot_answer(int error, struct pe_error *err)
 {
     return pe_fail(err, STATUS_INSUFFICIENT_RESOURCES, "cannot answer to other processes: %s",
@@ -342,20 +323,35 @@ static nt_status cannot_answer(int error, struct pe_error *err)
 /* Lock held. */
 static nt_status listen_locked(struct pe_error *err)
 {
-    int record_fd, error;
-    if (service.listener >= 0)
-        return STATUS_SUCCESS;
-    nt_status status = ob_process_record_own(&record_fd, err);
-    if (!nt_ok(status))
-        return status;
-    error = open_sockets();
-    return error == 0 ? STATUS_SUCCESS : cannot_answer(error, err);
+    if (service.listener < 0)
+        service.listener = listen_as((uint32_t)getpid());
+    return service.listener >= 0 ? STATUS_SUCCESS : cannot_answer(errno, err);
+}
+
+static int open_epoll(void)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.u64 = OB_EVENT(OB_EVENT_LISTEN, 0)};
+    for (uint32_t slot = 0; slot < SLOTS; slot++)
+        service.connections[slot].fd = -1;
+    service.open = 0;
+    service.paused_until = 0;
+    service.epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (service.epoll < 0 || epoll_ctl(service.epoll, EPOLL_CTL_ADD, service.listener, &event) != 0)
+        return errno;
+    ob_watches_arm(service.epoll);
+    return 0;
 }
 
 /* Lock held. */
 static nt_status run_locked(struct pe_error *err)
 {
-    int error = service.running ? 0 : start_thread();
+    int record_fd, error;
+    nt_status status = ob_process_record_own(&record_fd, err);
+    if (!nt_ok(status))
+        return status;
+    error = open_epoll();
+    if (error == 0)
+        error = start_thread();
     if (error == 0) {
         __atomic_store_n(&service.running, true, __ATOMIC_RELEASE);
         return STATUS_SUCCESS;
@@ -380,8 +376,8 @@ nt_status ob_service_start(struct pe_error *err)
         return STATUS_SUCCESS;
     ob_process_watch_fork();
     pthread_mutex_lock(&service.lock);
-    nt_status status = listen_locked(err);
-    if (nt_ok(status))
+    nt_status status = service.running ? STATUS_SUCCESS : listen_locked(err);
+    if (nt_ok(status) && !service.running)
         status = run_locked(err);
     pthread_mutex_unlock(&service.lock);
     return status;
@@ -408,7 +404,7 @@ void ob_service_after_fork(bool child)
         pthread_mutex_unlock(&service.busy);
     if (child) {
         service.busy = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-        for (uint32_t slot = 0; service.listener >= 0 && slot < SLOTS; slot++) {
+        for (uint32_t slot = 0; service.running && slot < SLOTS; slot++) {
             struct connection *connection = &service.connections[slot];
             if (connection->fd >= 0)
                 close(connection->fd);

@@ -88,9 +88,14 @@ void win32_use_prepared(const struct ldr_prepared *images, size_t count)
 
 nt_status win32_builtin_register(struct ldr_builtin *builtin)
 {
+    static size_t likely; /* they were prepared in the order of registration */
     builtin->row = win32_row;
-    for (size_t i = 0; i < prepared_count; i++)
-        if (!strcmp(prepared[i].name, builtin->name))
-            builtin->prepared = &prepared[i];
+    for (size_t i = 0; i < prepared_count && builtin->prepared == NULL; i++) {
+        const struct ldr_prepared *image = &prepared[(likely + i) % prepared_count];
+        if (!strcmp(image->name, builtin->name)) {
+            builtin->prepared = image;
+            likely = (size_t)(image - prepared) + 1;
+        }
+    }
     return ldr_builtin_register(builtin);
 }
