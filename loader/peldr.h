@@ -147,7 +147,8 @@ PELDR_API int peldr_attach_thread(void);
 /*
  * Runs an EXE opened with PELDR_EXE as Windows runs a process: `argv` becomes its command line.
  * Does not return when the image calls ExitProcess (the host process ends); returns the entry
- * point's value otherwise.
+ * point's value otherwise. Other processes find this one once the EXE is open; they are answered
+ * when it has run for some milliseconds, or waits.
  */
 PELDR_API int peldr_run(peldr_module *exe, int argc, char *const *argv);
 
