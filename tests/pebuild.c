@@ -270,7 +270,10 @@ uint32_t pebuild_here(const struct pebuild_buffer *buf)
 uint32_t pebuild_bytes(struct pebuild_buffer *buf, const void *bytes, uint32_t size)
 {
     uint32_t rva = pebuild_here(buf);
-    buf->data = must(realloc(buf->data, buf->size + size + 1u));
+    if (buf->size + size >= buf->room) {
+        buf->room = 2 * (buf->size + size) + 64;
+        buf->data = must(realloc(buf->data, buf->room));
+    }
     if (bytes && size)
         memcpy(buf->data + buf->size, bytes, size);
     else

@@ -84,7 +84,7 @@ struct pebuild_buffer {
     struct pebuild *b;
     uint32_t rva;
     uint8_t *data;
-    uint32_t size;
+    uint32_t size, room;
 };
 /* A buffer for the section that will be added next. */
 struct pebuild_buffer pebuild_buffer(struct pebuild *b);

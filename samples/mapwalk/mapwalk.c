@@ -145,6 +145,7 @@ static void paging_file(void)
 
 int main(int argc, char **argv)
 {
+    Sleep(20); /* what the system adds in a process's first milliseconds is not to count */
     walk("at first", NULL);
     temporary_file();
     existing_file(argc > 1 ? argv[1] : NULL);
