@@ -17,6 +17,7 @@
 
 #include "loader/ke/futex.h"
 #include "loader/ke/later.h"
+#include "loader/ke/probe.h"
 #include "loader/ke/ucontext.h"
 #include "loader/ldr/gate.h"
 #include "loader/ldr/imagemap.h"
@@ -130,8 +131,10 @@ static bool is_blocked(const ucontext_t *host)
     static const uint8_t instruction[] = {0xCD, 0x80}; /* int 0x80, of the vDSO too */
     const greg_t number = host->uc_mcontext.gregs[REG_EAX];
 #endif
-    const void *at = (const void *)(uintptr_t)host->uc_mcontext.gregs[REGISTER_IP];
-    return memcmp(at, instruction, sizeof instruction) == 0 && number != SYS_futex;
+    uint8_t
+        at[sizeof instruction]; /* a jump may have led nowhere, and the fault be still to come */
+    return ke_probe(at, (uintptr_t)host->uc_mcontext.gregs[REGISTER_IP], sizeof at) &&
+           memcmp(at, instruction, sizeof instruction) == 0 && number != SYS_futex;
 }
 
 static void on_signal(int number, siginfo_t *info, void *opaque)

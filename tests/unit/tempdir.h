@@ -48,6 +48,17 @@ static inline void tempdir_mkdir(const char *name)
         abort();
 }
 
+/* With a cache of images and a runtime directory in it, which are this process's from now on. */
+static inline int tempdir_create_for_images(void)
+{
+    if (tempdir_create() != 0)
+        return -1;
+    setenv("PELDR_CACHE", tempdir_path("cache"), 1);
+    tempdir_mkdir("run");
+    chmod(tempdir_path("run"), 0700);
+    return setenv("XDG_RUNTIME_DIR", tempdir_path("run"), 1);
+}
+
 static inline void tempdir_write(const char *name, const void *bytes, size_t size)
 {
     FILE *file = fopen(tempdir_path(name), "wb");

@@ -83,6 +83,29 @@ static void arithmetic(void **state)
     assert_int_equal(_rotl_(5, 0), 5);
 }
 
+/* libm, which the first of them loads. */
+static void mathematics(void **state)
+{
+    FUNCTION(crt_math_family, sin, double, (double));
+    FUNCTION(crt_math_family, sqrtf, float, (float));
+    FUNCTION(crt_math_family, pow, double, (double, double));
+    FUNCTION(crt_math_family, fmod, double, (double, double));
+    FUNCTION(crt_math_family, floor, double, (double));
+    FUNCTION(crt_math_family, frexp, double, (double, int *));
+    FUNCTION(crt_math_family, lround, crt_long, (double));
+    int exponent = 0;
+    double sine = sin_(0.5);
+    assert_true(sine > 0.479425538604202 && sine < 0.479425538604204);
+    assert_true(sqrtf_(2.25f) == 1.5f);
+    assert_true(pow_(3, 4) == 81);
+    assert_true(fmod_(-7.5, 2) == -1.5);
+    assert_true(floor_(-0.5) == -1);
+    assert_true(frexp_(12, &exponent) == 0.75);
+    assert_int_equal(exponent, 4);
+    assert_int_equal(lround_(2.5), 3);
+    assert_int_equal(lround_(1e30), INT32_MIN);
+}
+
 static void memory(void **state)
 {
     FUNCTION(crt_memory_family, _aligned_malloc, void *, (size_t, size_t));
@@ -263,10 +286,10 @@ static void exit_tables(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(arithmetic),  cmocka_unit_test(sorting),
-        cmocka_unit_test(memory),      cmocka_unit_test(time_functions),
-        cmocka_unit_test(multibyte),   cmocka_unit_test(command_line),
-        cmocka_unit_test(exit_tables),
+        cmocka_unit_test(arithmetic),     cmocka_unit_test(mathematics),
+        cmocka_unit_test(sorting),        cmocka_unit_test(memory),
+        cmocka_unit_test(time_functions), cmocka_unit_test(multibyte),
+        cmocka_unit_test(command_line),   cmocka_unit_test(exit_tables),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

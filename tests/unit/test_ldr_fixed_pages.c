@@ -208,12 +208,7 @@ static void with_dynamic_base_nobody_has_written(void **state)
 
 static int setup(void **state)
 {
-    if (tempdir_create() != 0)
-        return -1;
-    setenv("PELDR_CACHE", tempdir_path("cache"), 1);
-    tempdir_mkdir("run");
-    chmod(tempdir_path("run"), 0700);
-    return setenv("XDG_RUNTIME_DIR", tempdir_path("run"), 1);
+    return tempdir_create_for_images();
 }
 
 static int teardown(void **state)

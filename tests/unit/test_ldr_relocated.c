@@ -40,14 +40,18 @@ static uint32_t target_of(uint32_t page)
     return DATA + page * 0x1000 + 0x123;
 }
 
-/* Pages of data that begin with a pointer to somewhere else in them; `also` has a fixup, too. */
-static struct pebuild *image_and(uint32_t characteristics, uint32_t also)
+static struct pebuild *empty_image(void)
 {
-    static uint8_t data[PAGES * 0x1000];
     struct pebuild *b = pebuild_new(FLAGS);
     b->h.image_base = preferred;
     b->h.characteristics |= IMAGE_FILE_LARGE_ADDRESS_AWARE;
     b->h.dll_characteristics |= IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE;
+    return b;
+}
+
+/* Each begins with a pointer to somewhere else in them. */
+static void write_pages(struct pebuild *b, uint8_t *data)
+{
     for (uint32_t page = 0; page < PAGES; page++) {
         uint8_t *at = data + page * 0x1000;
         memset(at, 'a' + (int)page % 26, 0x1000);
@@ -55,6 +59,14 @@ static struct pebuild *image_and(uint32_t characteristics, uint32_t also)
         memset(at + 4, 0, POINTER - 4);
         pebuild_fixup(b, DATA + page * 0x1000, TYPE);
     }
+}
+
+/* `also` has a fixup, too. */
+static struct pebuild *image_and(uint32_t characteristics, uint32_t also)
+{
+    static uint8_t data[PAGES * 0x1000];
+    struct pebuild *b = empty_image();
+    write_pages(b, data);
     pebuild_section(b, ".data", characteristics, data, sizeof data, 0);
     if (also != 0)
         pebuild_fixup(b, also, TYPE);
@@ -67,19 +79,10 @@ static uint8_t large_data[0x480123];
 
 static struct pebuild *large_image(void)
 {
-    struct pebuild *b = pebuild_new(FLAGS);
-    b->h.image_base = preferred;
-    b->h.characteristics |= IMAGE_FILE_LARGE_ADDRESS_AWARE;
-    b->h.dll_characteristics |= IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE;
+    struct pebuild *b = empty_image();
     for (uint32_t i = 0; i < sizeof large_data; i++)
         large_data[i] = (uint8_t)(i * 7 + (i >> 9));
-    for (uint32_t page = 0; page < PAGES; page++) {
-        uint8_t *at = large_data + page * 0x1000;
-        memset(at, 'a' + (int)page % 26, 0x1000);
-        pebuild_put32(at, 0, (uint32_t)preferred + target_of(page));
-        memset(at + 4, 0, POINTER - 4);
-        pebuild_fixup(b, DATA + page * 0x1000, TYPE);
-    }
+    write_pages(b, large_data);
     pebuild_section(b, ".data", PEBUILD_DATA, large_data, sizeof large_data,
                     sizeof large_data + 0x3000);
     pebuild_relocs(b);
@@ -282,12 +285,7 @@ static void change_byte(const char *path, off_t at)
 
 static int setup(void **state)
 {
-    if (tempdir_create() != 0)
-        return -1;
-    setenv("PELDR_CACHE", tempdir_path("cache"), 1);
-    tempdir_mkdir("run");
-    chmod(tempdir_path("run"), 0700);
-    return setenv("XDG_RUNTIME_DIR", tempdir_path("run"), 1);
+    return tempdir_create_for_images();
 }
 
 static int teardown(void **state)

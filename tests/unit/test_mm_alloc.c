@@ -283,6 +283,27 @@ static void mirror(void **state)
     assert_status(mm_mirror_reserve(at, 0x1000, NULL), STATUS_CONFLICTING_ADDRESSES);
 }
 
+/* However often a process reserves and frees, it stays in one part of its address space. */
+static void reserving_for_ever(void **state)
+{
+    uint64_t held[16] = {0}, lowest = UINT64_MAX, highest = 0;
+
+    for (unsigned i = 0; i < 16384; i++) {
+        uint64_t size = 0x10000, *base = &held[i % 16];
+
+        if (*base != 0)
+            release(*base);
+        *base = 0;
+        assert_status(mm_alloc(base, &size, MEM_RESERVE, PAGE_NOACCESS, NULL), STATUS_SUCCESS);
+        assert_int_equal(*base % 0x10000, 0);
+        lowest = *base < lowest ? *base : lowest;
+        highest = *base > highest ? *base : highest;
+    }
+    for (unsigned i = 0; i < 16; i++)
+        release(held[i]);
+    assert_true(highest - lowest < 0x10000000); /* of 0x40000000 that were reserved */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +313,7 @@ int main(void)
         cmocka_unit_test(protect_private),     cmocka_unit_test(protect_host_memory),
         cmocka_unit_test(below_a_limit),       cmocka_unit_test(big_reservation),
         cmocka_unit_test(nothing_leaks),       cmocka_unit_test(mirror),
+        cmocka_unit_test(reserving_for_ever),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
