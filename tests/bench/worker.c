@@ -26,6 +26,10 @@
 
 enum { PAGE = 4096, RUNS_MAX = 100000 };
 
+/* Pages that are mapped besides, apart from each other: some low, where images lie, some where the
+ * kernel puts libraries. */
+enum { LOW_PAGES = 8, HIGH_PAGES = 7, LOW_BEGIN = 0x50000000, APART = 0x10000 };
+
 static struct options options;
 
 void fail(const char *format, ...)
@@ -119,6 +123,36 @@ static void take(void)
         fail("%s: its base cannot be taken", options.arguments[0]);
 }
 
+static void map_pages(void **pages, unsigned count, unsigned wanted, uintptr_t hint)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if ((i < wanted) == (pages[i] != NULL))
+            continue;
+        if (pages[i])
+            munmap(pages[i], PAGE);
+        /* Neighbours differ, and stay apart. */
+        pages[i] = i < wanted ? mmap((void *)(hint + (hint ? i * APART : 0)), PAGE,
+                                     i % 2 ? PROT_READ : PROT_NONE,
+                                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
+                              : NULL;
+        if (pages[i] == MAP_FAILED)
+            fail("no memory");
+    }
+}
+
+/* The nodes of the kernel's tree of mappings are split and joined at every load or at none (2 us
+ * each), depending on how many mappings lie nearby: in every burst it is another number, so that
+ * each contender meets the trees that suit it and those that do not. */
+static void change_tree(void)
+{
+    static void *low[LOW_PAGES], *high[HIGH_PAGES];
+    static unsigned burst;
+
+    map_pages(low, LOW_PAGES, burst % LOW_PAGES, LOW_BEGIN);
+    map_pages(high, HIGH_PAGES, burst % HIGH_PAGES, 0);
+    burst++;
+}
+
 static void serve(const struct contender *contender)
 {
     static uint64_t results[RUNS_MAX];
@@ -132,6 +166,7 @@ static void serve(const struct contender *contender)
         struct rusage before, after;
         if (count > RUNS_MAX)
             fail("at most %d runs", RUNS_MAX);
+        change_tree();
         getrusage(RUSAGE_SELF, &before);
         for (unsigned long i = 0; i < count; i++)
             results[i] = options.fresh ? timed_in_child(contender) : timed(contender);
