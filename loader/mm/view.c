@@ -178,16 +178,15 @@ nt_status mm_view_patch_image_base(struct mm_view *view, struct pe_error *err)
     return STATUS_SUCCESS;
 }
 
-/* How many of `count` bytes are like the first: eight at a time, large images have many pages. */
+/* How many of `count` bytes are like the first. Large images have many pages: as long as all bytes
+ * of a stretch are like their neighbours, they are all alike. */
 static uint64_t run_of_byte(const uint8_t *bytes, uint64_t count)
 {
-    uint64_t eight = bytes[0] * UINT64_C(0x0101010101010101), at = 0, word;
+    enum { STRETCH = 512 };
+    uint64_t at = 0;
 
-    for (; at + sizeof(word) <= count; at += sizeof(word)) {
-        memcpy(&word, bytes + at, sizeof(word));
-        if (word != eight)
-            break;
-    }
+    while (count - at > STRETCH && memcmp(bytes + at, bytes + at + 1, STRETCH) == 0)
+        at += STRETCH;
     while (at < count && bytes[at] == bytes[0])
         at++;
     return at;

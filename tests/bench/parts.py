@@ -111,7 +111,7 @@ def warm(run):
         times = {size: best[f'peldr {size} align {align}'] for size in SIZES}
         run.ask(f'warm load + unload, FileAlignment 0x{align}: of dlopen, the worst of 4 sizes',
                 max(times[size] / best[f'dlopen {size}'] for size in SIZES), MAX_WARM)
-        run.ask(f'the same: the slowest size of the fastest', max(times.values()) / min(times.values()),
+        run.ask(f'the same, FileAlignment 0x{align}: the slowest size of the fastest', max(times.values()) / min(times.values()),
                 MAX_SPREAD)
 
 

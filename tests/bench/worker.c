@@ -28,7 +28,7 @@ enum { PAGE = 4096, RUNS_MAX = 100000 };
 
 /* Pages that are mapped besides, apart from each other: some low, where images lie, some where the
  * kernel puts libraries. */
-enum { LOW_PAGES = 8, HIGH_PAGES = 7, LOW_BEGIN = 0x50000000, APART = 0x10000 };
+enum { LOW_PAGES = 8, HIGH_PAGES = 7, LOW_BEGIN = 0x4000000, APART = 0x10000 };
 
 static struct options options;
 
