@@ -13,6 +13,7 @@
 
 #include "loader/ldr/builtin_image.h"
 #include "loader/ldr/builtin_plan.h"
+#include "loader/mm/section.h"
 #include "loader/win32/builtins.h"
 #include "loader/win32/win32.h"
 #include "pe/exports.h"
@@ -26,7 +27,7 @@ struct job {
     uint8_t *bytes;
     uint64_t size;
     struct pe_image image;
-    uint32_t pointers, data_count;
+    uint32_t pointers, data_count, note_size;
 };
 
 static void fail(const struct job *job, const char *what, const char *name)
@@ -41,7 +42,7 @@ static void need(const struct job *job, bool condition, const char *what)
         fail(job, what, NULL);
 }
 
-/* The pointer table begins the second PE section (ldr/builtin_image.c). */
+/* The pointer table begins the first PE section (ldr/builtin_image.c). */
 static void open_image(struct job *job)
 {
     struct pe_error err = {0};
@@ -51,7 +52,7 @@ static void open_image(struct job *job)
          nt_ok(pe_admit((struct pe_span){job->bytes, job->size}, PE_WINDOWS_10, &job->image, &err)),
          err.text);
     struct pe_section section;
-    need(job, pe_section_at(&job->image, 1, &section), "has no second PE section");
+    need(job, pe_section_at(&job->image, 0, &section), "has no PE section");
     job->pointers = section.virtual_address;
     size_t table = (job->plan.functions + 1) * sizeof(void *);
     need(job, job->size >= table && job->pointers <= job->size - table, "pointer table");
@@ -68,6 +69,42 @@ static void write_bytes(const struct job *job)
         fprintf(job->out, at % 64 == 0 ? "\n0x%llx," : "0x%llx,", (unsigned long long)value);
     }
     fputs("\n};\n", job->out);
+}
+
+/* All versions of Windows map such an image alike. */
+static uint32_t make_note(const struct job *job, const uint8_t *mapped, uint8_t **note)
+{
+    static const enum pe_windows others[] = {PE_WINDOWS_XP, PE_WINDOWS_7};
+    struct pe_error err = {0};
+    uint32_t size, other_size, mapped_size = pe_mapped_size(&job->image);
+    need(job,
+         nt_ok(mm_section_note_inside(mapped, mapped_size, job->builtin->name, PE_WINDOWS_10, note,
+                                      &size, &err)),
+         err.text);
+    for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+        uint8_t *other;
+        need(job,
+             nt_ok(mm_section_note_inside(mapped, mapped_size, job->builtin->name, others[i],
+                                          &other, &other_size, &err)),
+             err.text);
+        need(job, size == other_size && memcmp(*note, other, size) == 0, "is mapped in two ways");
+        free(other);
+    }
+    return size;
+}
+
+static void write_note(struct job *job)
+{
+    uint8_t *mapped = calloc(1, pe_mapped_size(&job->image)), *note = NULL;
+    need(job, mapped != NULL, "no memory");
+    memcpy(mapped, job->bytes, job->size);
+    job->note_size = make_note(job, mapped, &note);
+    fprintf(job->out, "static const uint8_t note_%u[] = {", job->number);
+    for (uint32_t i = 0; i < job->note_size; i++)
+        fprintf(job->out, i % 32 == 0 ? "\n%u," : "%u,", note[i]);
+    fputs("\n};\n", job->out);
+    free(note);
+    free(mapped);
 }
 
 static struct ldr_row_ref row_of(const struct job *job, const struct ldr_builtin_export *export)
@@ -113,11 +150,11 @@ static void write_row(const struct job *job, FILE *rows)
 {
     unsigned n = job->number;
     fprintf(rows,
-            "{\"%s\", (const uint8_t *)bytes_%u, 0x%x, 0x%x, 0x%x, 0x%x, %u, %u, functions_%u, "
-            "data_%u},\n",
+            "{\"%s\", (const uint8_t *)bytes_%u, 0x%x, 0x%x, 0x%x, note_%u, %u, 0x%x, %u, %u, "
+            "functions_%u, data_%u},\n",
             job->builtin->name, n, (unsigned)job->size, pe_mapped_size(&job->image),
-            (unsigned)ldr_builtin_base(job->builtin), job->pointers, job->plan.functions,
-            job->data_count, n, n);
+            (unsigned)ldr_builtin_base(job->builtin), n, job->note_size, job->pointers,
+            job->plan.functions, job->data_count, n, n);
 }
 
 static void write_builtin(FILE *out, FILE *rows, const struct ldr_builtin *builtin, unsigned number)
@@ -125,6 +162,7 @@ static void write_builtin(FILE *out, FILE *rows, const struct ldr_builtin *built
     struct job job = {.out = out, .builtin = builtin, .number = number};
     open_image(&job);
     write_bytes(&job);
+    write_note(&job);
     write_functions(&job);
     write_data(&job);
     write_row(&job, rows);

@@ -118,9 +118,9 @@ const struct ldr_builtin *ldr_builtin_find(const char *name)
 
 bool ldr_builtin_is_trap(const struct pe_image *mapped, uint32_t rva)
 {
-    /* Code lies in front of the export directory, variables behind it. */
-    struct pe_directory exports;
-    return pe_directory_get(mapped, IMAGE_DIRECTORY_ENTRY_EXPORT, &exports) && rva < exports.rva &&
+    /* Variables, whose content is anybody's, lie outside of the code. */
+    const struct pe_headers *h = &mapped->h;
+    return rva >= h->base_of_code && rva - h->base_of_code < h->size_of_code &&
            ldr_thunk_is_trap(mapped->bytes, rva);
 }
 

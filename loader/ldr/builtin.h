@@ -71,6 +71,8 @@ struct ldr_prepared {
     const uint8_t *bytes; /* the file, then zeroes to the end of the image; page-aligned */
     uint32_t size;        /* of the file */
     uint32_t image_size, base;
+    const uint8_t *note; /* what mm says of it (loader/mm/section.h) */
+    uint32_t note_size;
     uint32_t pointers; /* RVA of the pointer table: the gate, then the functions */
     uint32_t function_count, data_count;
     const struct ldr_row_ref *functions;

@@ -1,8 +1,11 @@
 /*
  * Writes the PE file of a builtin module (builtin_image.h; layout: PE specification).
  *
- *   headers | .text: gate, thunks | .rdata: pointer table, trap records, export directory with
- * names and forwarders | .reloc | .data: reserved bytes of DATA exports, not in the file
+ *   headers | .rdata: pointer table, trap records, export directory with names and forwarders |
+ *   .reloc | .text: gate, thunks | .data: reserved bytes of DATA exports, not in the file
+ *
+ * What is only read comes first and in one piece, the headers too: every change of protection
+ * between neighbours is one more mapping for the kernel to make, at every start of a process.
  *
  * Host functions are called through thunks because code that walks exports expects RVAs inside the
  * image, which host addresses cannot be.
@@ -79,10 +82,6 @@ static bool place(const struct ldr_builtin *builtin, const struct ldr_builtin_pl
     uint64_t end = PE_PAGE_SIZE, text_size = (thunks + 1ull) * LDR_THUNK_SIZE;
     if (plan->string_size > MAX_IMAGE || plan->data_size > MAX_IMAGE)
         return false;
-    uint32_t text = (uint32_t)take(&end, text_size, PE_PAGE_SIZE);
-    at->text =
-        (struct out_section){".text", text, (uint32_t)text_size,
-                             IMAGE_SCN_CNT_CODE | IMAGE_SCN_MEM_EXECUTE | IMAGE_SCN_MEM_READ};
     place_rdata(builtin, plan, at, &end);
     /* At most: a block header and an odd entry a page, an entry a fixup. */
     uint64_t reloc_max = (text_size / PE_PAGE_SIZE + 1) * 12 + (thunks + 1ull) * 2;
@@ -90,6 +89,10 @@ static bool place(const struct ldr_builtin *builtin, const struct ldr_builtin_pl
     at->reloc = (struct out_section){".reloc", reloc, (uint32_t)reloc_max,
                                      IMAGE_SCN_CNT_INITIALIZED_DATA | IMAGE_SCN_MEM_DISCARDABLE |
                                          IMAGE_SCN_MEM_READ};
+    uint32_t text = (uint32_t)take(&end, text_size, PE_PAGE_SIZE);
+    at->text =
+        (struct out_section){".text", text, (uint32_t)text_size,
+                             IMAGE_SCN_CNT_CODE | IMAGE_SCN_MEM_EXECUTE | IMAGE_SCN_MEM_READ};
     at->file_size = (uint32_t)take(&end, 0, PE_PAGE_SIZE);
     uint32_t data = (uint32_t)take(&end, plan->data_size, PE_PAGE_SIZE);
     at->data = (struct out_section){".data", data, (uint32_t)plan->data_size,
@@ -225,9 +228,9 @@ static void write_headers(const struct writer *w)
         put32(&c, directories[i].rva);
         put32(&c, directories[i].size);
     }
-    put_section(&c, &at->text, true);
     put_section(&c, &at->rdata, true);
     put_section(&c, &at->reloc, true);
+    put_section(&c, &at->text, true);
     if (at->data.size > 0)
         put_section(&c, &at->data, false);
 }

@@ -44,9 +44,10 @@ nt_status ldr_prepared_image(const struct ldr_builtin *builtin, uint8_t **bytes,
 nt_status ldr_prepared_section(const struct ldr_builtin *builtin, struct mm_section **out,
                                struct pe_error *err)
 {
-    return mm_section_create_image_from_memory(builtin->prepared->bytes,
-                                               builtin->prepared->image_size, builtin->name,
-                                               mm_windows(), out, err);
+    const struct ldr_prepared *prepared = builtin->prepared;
+    const struct mm_inside image = {prepared->bytes, prepared->image_size, prepared->note,
+                                    prepared->note_size};
+    return mm_section_create_image_inside(&image, builtin->name, mm_windows(), out, err);
 }
 
 void ldr_builtin_connect(const struct ldr_builtin *builtin, const struct pe_image *mapped)

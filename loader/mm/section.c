@@ -111,8 +111,7 @@ nt_status mm_section_find_or_build(struct mm_section *section, struct pe_span by
 {
     nt_status status;
 
-    if (state != NULL ? mm_cached_adopt_or_build(section, bytes, fd, state, plan)
-                      : mm_inside_adopt(section, bytes, plan))
+    if (state != NULL && mm_cached_adopt_or_build(section, bytes, fd, state, plan))
         return STATUS_SUCCESS;
     /* Of two that begin at the same time one waits for the other; what is found then may turn out
      * to be something else, so that the second time this process builds its own in any case. */

@@ -78,6 +78,24 @@ nt_status mm_section_create_image_from_memory(const void *bytes, uint64_t size, 
                                               enum pe_windows windows, struct mm_section **out,
                                               struct pe_error *err);
 /*
+ * The same from an image that is a part of this program: `bytes` are constants of it, page by page
+ * as they are mapped, and `note` is what mm_section_note_inside() has said of them when the program
+ * was built. Nothing is copied or checked again where the program's own file can be mapped.
+ */
+struct mm_inside {
+    const void *bytes;
+    uint32_t size;
+    const uint8_t *note;
+    uint32_t note_size;
+};
+nt_status mm_section_create_image_inside(const struct mm_inside *image, const char *name,
+                                         enum pe_windows windows, struct mm_section **out,
+                                         struct pe_error *err);
+/* The note, for the caller to free(). Refuses what cannot be mapped as it is, too. */
+nt_status mm_section_note_inside(const void *bytes, uint64_t size, const char *name,
+                                 enum pe_windows windows, uint8_t **note, uint32_t *note_size,
+                                 struct pe_error *err);
+/*
  * To be called soon after creation: the object is final, and other processes can have it. ImageBase
  * in its header can no longer follow the first view (mm_view_patch_image_base()).
  */

@@ -71,12 +71,6 @@ nt_status mm_section_note_view(struct mm_section *section, struct pe_error *err)
 /* Writes into the headers of an object that is not sealed yet; false when that is not possible. */
 bool mm_section_patch(struct mm_section *section, uint32_t rva, const void *bytes, uint32_t len);
 
-/*
- * section_inside.c: the object of an image whose bytes the program has in its own file, page by
- * page as they are mapped. False: they have to be copied.
- */
-bool mm_inside_adopt(struct mm_section *section, struct pe_span bytes, const struct mm_plan *plan);
-
 /* section_build.c: the memfd, then its content by the plan, from the file `fd` or, if that is -1,
  * from `bytes`. */
 nt_status mm_section_create_object(struct mm_section *section, struct pe_error *err);

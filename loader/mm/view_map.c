@@ -300,7 +300,7 @@ static nt_status populate(struct mm_view *view, const struct mm_map_options *opt
         return status;
     bind_image(view);
     /* The first view of a memfd may have left its own base in the header. */
-    if (!view->section->cached && view->section->later == NULL)
+    if (!view->section->cached && !view->section->inside && view->section->later == NULL)
         mm_view_show_base(view, view->image.h.image_base, false);
     mm_ranges_write_lock();
     status = mm_ranges_insert(&view->range);

@@ -122,9 +122,9 @@ static void test_sections(void **state)
     static const struct {
         const char *name;
         uint32_t rights;
-    } rows[] = {{".text", IMAGE_SCN_MEM_READ | IMAGE_SCN_MEM_EXECUTE},
-                {".rdata", IMAGE_SCN_MEM_READ},
+    } rows[] = {{".rdata", IMAGE_SCN_MEM_READ},
                 {".reloc", IMAGE_SCN_MEM_READ},
+                {".text", IMAGE_SCN_MEM_READ | IMAGE_SCN_MEM_EXECUTE},
                 {".data", IMAGE_SCN_MEM_READ | IMAGE_SCN_MEM_WRITE}};
     struct pe_section section;
     assert_int_equal(image.h.number_of_sections, COUNT(rows));

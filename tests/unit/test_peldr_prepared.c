@@ -19,6 +19,25 @@
 #include "loader/peldr_api.h"
 #include "tests/unit/tempdir.h"
 
+/* Whatever the version of Windows. */
+static void check_note(const struct ldr_prepared *prepared, const uint8_t *file)
+{
+    static const enum pe_windows versions[] = {PE_WINDOWS_XP, PE_WINDOWS_7, PE_WINDOWS_10};
+    uint8_t *mapped = calloc(1, prepared->image_size), *note;
+    uint32_t size;
+    assert_non_null(mapped);
+    memcpy(mapped, file, prepared->size);
+    for (size_t i = 0; i < sizeof versions / sizeof *versions; i++) {
+        assert_int_equal(mm_section_note_inside(mapped, prepared->image_size, prepared->name,
+                                                versions[i], &note, &size, NULL),
+                         STATUS_SUCCESS);
+        assert_int_equal(size, prepared->note_size);
+        assert_memory_equal(note, prepared->note, size);
+        free(note);
+    }
+    free(mapped);
+}
+
 static void compare(const struct ldr_builtin *builtin)
 {
     struct ldr_builtin other = *builtin;
@@ -29,6 +48,7 @@ static void compare(const struct ldr_builtin *builtin)
     assert_int_equal(ldr_builtin_image(&other, &written, &written_size, NULL), STATUS_SUCCESS);
     assert_int_equal(prepared_size, written_size);
     assert_memory_equal(prepared, written, written_size);
+    check_note(builtin->prepared, prepared);
     free(prepared);
     free(written);
 }
