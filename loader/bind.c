@@ -45,18 +45,30 @@ static bool lies_at_fixed_address(const struct file *file)
     return file->size >= sizeof(*header) && header->e_type == ET_EXEC;
 }
 
+/* Where a constant of this program lies in its file; NULL = it does not. */
+static uint8_t *in_file(const struct file *file, const void *constant, uint64_t size)
+{
+    uint64_t offset;
+    return mm_inside_offset(constant, size, &offset) && offset <= file->size &&
+                   size <= file->size - offset
+               ? file->bytes + offset
+               : NULL;
+}
+
 static bool bind_all(const struct file *file)
 {
     const struct ldr_builtin *builtin = NULL;
+    const void *gate = (const void *)ldr_trap_entry;
     while ((builtin = ldr_builtin_next(builtin)) != NULL) {
         const struct ldr_prepared *prepared = builtin->prepared;
-        uint64_t offset;
         if (prepared == NULL)
             continue;
-        if (!mm_inside_offset(prepared->bytes, prepared->size, &offset) || offset > file->size ||
-            prepared->size > file->size - offset)
+        uint8_t *image = in_file(file, prepared->bytes, prepared->size);
+        uint8_t *bound = in_file(file, prepared->bound, sizeof gate);
+        if (image == NULL || bound == NULL)
             return false;
-        ldr_prepared_connect(builtin, file->bytes + offset);
+        ldr_prepared_connect(builtin, image);
+        memcpy(bound, &gate, sizeof gate);
     }
     return true;
 }

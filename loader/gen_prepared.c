@@ -19,8 +19,16 @@
 #include "pe/exports.h"
 #include "pe/rules.h"
 
+/*
+ * Every start reads of some images what is in `notes`, and nothing of the rest of the source: what
+ * is in it lies together, so that the kernel brings it in at once.
+ */
+struct out {
+    FILE *images, *notes, *rows;
+};
+
 struct job {
-    FILE *out;
+    FILE *images, *notes;
     const struct ldr_builtin *builtin;
     unsigned number;
     struct ldr_builtin_plan plan;
@@ -61,14 +69,14 @@ static void open_image(struct job *job)
 
 static void write_bytes(const struct job *job)
 {
-    fprintf(job->out, "static const uint64_t bytes_%u[%u] __attribute__((aligned(%u))) = {",
+    fprintf(job->images, "static const uint64_t bytes_%u[%u] __attribute__((aligned(%u))) = {",
             job->number, (unsigned)pe_mapped_size(&job->image) / 8, PE_PAGE_SIZE);
     for (uint64_t at = 0; at < job->size; at += 8) {
         uint64_t value;
         memcpy(&value, job->bytes + at, 8); /* the size is a multiple of a page */
-        fprintf(job->out, at % 64 == 0 ? "\n0x%llx," : "0x%llx,", (unsigned long long)value);
+        fprintf(job->images, at % 64 == 0 ? "\n0x%llx," : "0x%llx,", (unsigned long long)value);
     }
-    fputs("\n};\n", job->out);
+    fputs("\n};\n", job->images);
 }
 
 /* All versions of Windows map such an image alike. */
@@ -99,10 +107,10 @@ static void write_note(struct job *job)
     need(job, mapped != NULL, "no memory");
     memcpy(mapped, job->bytes, job->size);
     job->note_size = make_note(job, mapped, &note);
-    fprintf(job->out, "static const uint8_t note_%u[] = {", job->number);
+    fprintf(job->notes, "static const uint8_t note_%u[] = {", job->number);
     for (uint32_t i = 0; i < job->note_size; i++)
-        fprintf(job->out, i % 32 == 0 ? "\n%u," : "%u,", note[i]);
-    fputs("\n};\n", job->out);
+        fprintf(job->notes, i % 32 == 0 ? "\n%u," : "%u,", note[i]);
+    fputs("\n};\n", job->notes);
     free(note);
     free(mapped);
 }
@@ -117,22 +125,23 @@ static struct ldr_row_ref row_of(const struct job *job, const struct ldr_builtin
 
 static void write_functions(const struct job *job)
 {
-    fprintf(job->out, "static const struct ldr_row_ref functions_%u[] = {", job->number);
+    fprintf(job->images, "static const struct ldr_row_ref functions_%u[] = {", job->number);
     for (uint32_t i = 0, column = 0; i < job->plan.count; i++) {
         const struct ldr_builtin_export *export = job->plan.exports[i].export;
         if (export && export->kind == LDR_EXPORT_FUNCTION) {
             struct ldr_row_ref ref = row_of(job, export);
-            fprintf(job->out, column++ % 8 == 0 ? "\n{%u, %u}," : "{%u, %u},", ref.table, ref.row);
+            fprintf(job->images, column++ % 8 == 0 ? "\n{%u, %u}," : "{%u, %u},", ref.table,
+                    ref.row);
         }
     }
-    fputs("{0, 0}\n};\n", job->out);
+    fputs("{0, 0}\n};\n", job->images);
 }
 
 static void write_data(struct job *job)
 {
     struct pe_exports exports;
     need(job, pe_exports_open(&job->image, &exports), "has no exports");
-    fprintf(job->out, "static const struct ldr_prepared_data data_%u[] = {", job->number);
+    fprintf(job->notes, "static const struct ldr_prepared_data data_%u[] = {", job->number);
     for (uint32_t i = 0; i < job->plan.count; i++) {
         const struct ldr_builtin_export *export = job->plan.exports[i].export;
         struct pe_export found;
@@ -140,55 +149,75 @@ static void write_data(struct job *job)
             continue;
         need(job, pe_export_by_ordinal(&exports, job->plan.exports[i].ordinal, &found), "ordinal");
         struct ldr_row_ref ref = row_of(job, export);
-        fprintf(job->out, "\n{0x%x, {%u, %u}},", found.rva, ref.table, ref.row);
+        fprintf(job->notes, "\n{0x%x, {%u, %u}},", found.rva, ref.table, ref.row);
         job->data_count++;
     }
-    fputs("{0, {0, 0}}\n};\n", job->out);
+    fputs("{0, {0, 0}}\n};\n", job->notes);
 }
 
 static void write_row(const struct job *job, FILE *rows)
 {
     unsigned n = job->number;
-    fprintf(rows,
-            "{\"%s\", (const uint8_t *)bytes_%u, 0x%x, 0x%x, 0x%x, note_%u, %u, 0x%x, %u, %u, "
-            "functions_%u, data_%u},\n",
-            job->builtin->name, n, (unsigned)job->size, pe_mapped_size(&job->image),
-            (unsigned)ldr_builtin_base(job->builtin), n, job->note_size, job->pointers,
-            job->plan.functions, job->data_count, n, n);
+    fprintf(
+        rows,
+        "{\"%s\", (const uint8_t *)bytes_%u, 0x%x, 0x%x, 0x%x, note_%u, %u, &bound, 0x%x, %u, %u, "
+        "functions_%u, data_%u},\n",
+        job->builtin->name, n, (unsigned)job->size, pe_mapped_size(&job->image),
+        (unsigned)ldr_builtin_base(job->builtin), n, job->note_size, job->pointers,
+        job->plan.functions, job->data_count, n, n);
 }
 
-static void write_builtin(FILE *out, FILE *rows, const struct ldr_builtin *builtin, unsigned number)
+static void write_builtin(const struct out *out, const struct ldr_builtin *builtin, unsigned number)
 {
-    struct job job = {.out = out, .builtin = builtin, .number = number};
+    struct job job = {
+        .images = out->images, .notes = out->notes, .builtin = builtin, .number = number};
     open_image(&job);
     write_bytes(&job);
     write_note(&job);
     write_functions(&job);
     write_data(&job);
-    write_row(&job, rows);
+    write_row(&job, out->rows);
     ldr_builtin_plan_free(&job.plan);
     free(job.bytes);
 }
 
+/* What belongs behind the images, as text. */
+struct text {
+    FILE *stream;
+    char *bytes;
+    size_t size;
+};
+
+static bool open_text(struct text *text)
+{
+    text->stream = open_memstream(&text->bytes, &text->size);
+    return text->stream != NULL;
+}
+
+static void append_text(FILE *out, struct text *text, const char *before, const char *behind)
+{
+    fclose(text->stream);
+    fprintf(out, "%s%s%s", before, text->bytes, behind);
+    free(text->bytes);
+}
+
 int main(int argc, char **argv)
 {
-    char *text = NULL;
-    size_t length = 0;
+    struct text notes, rows;
     FILE *out = argc == 2 ? fopen(argv[1], "w") : NULL;
-    FILE *rows = open_memstream(&text, &length);
     const struct ldr_builtin *builtin = NULL;
-    if (out == NULL || rows == NULL) {
+    if (out == NULL || !open_text(&notes) || !open_text(&rows)) {
         fputs("usage: gen_prepared OUTPUT.c\n", stderr);
         return 2;
     }
     fputs("/* Generated by gen_prepared. */\n#include \"loader/peldr_api.h\"\n\n", out);
     win32_register();
+    const struct out to = {out, notes.stream, rows.stream};
     for (unsigned n = 0; (builtin = ldr_builtin_next(builtin)) != NULL; n++)
-        write_builtin(out, rows, builtin, n);
-    fclose(rows);
-    fprintf(out, "const struct ldr_prepared peldr_prepared[] = {\n%s};\n", text);
+        write_builtin(&to, builtin, n);
+    append_text(out, &notes, "static const void *const bound = NULL;\n", "");
+    append_text(out, &rows, "const struct ldr_prepared peldr_prepared[] = {\n", "};\n");
     fputs("const size_t peldr_prepared_count = sizeof peldr_prepared / sizeof *peldr_prepared;\n",
           out);
-    free(text);
     return fclose(out) != 0;
 }

@@ -73,7 +73,8 @@ struct ldr_prepared {
     uint32_t image_size, base;
     const uint8_t *note; /* what mm says of it (loader/mm/section.h) */
     uint32_t note_size;
-    uint32_t pointers; /* RVA of the pointer table: the gate, then the functions */
+    const void *const *bound; /* the gate, once more, in a program that is bound; else NULL */
+    uint32_t pointers;        /* RVA of the pointer table: the gate, then the functions */
     uint32_t function_count, data_count;
     const struct ldr_row_ref *functions;
     const struct ldr_prepared_data *data;

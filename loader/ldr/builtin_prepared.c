@@ -20,11 +20,7 @@ void ldr_prepared_connect(const struct ldr_builtin *builtin, uint8_t *image)
 bool ldr_prepared_is_bound(const struct ldr_builtin *builtin)
 {
     const struct ldr_prepared *prepared = builtin->prepared;
-    const void *first;
-    if (prepared == NULL)
-        return false;
-    memcpy(&first, prepared->bytes + prepared->pointers, sizeof first);
-    return first == (const void *)ldr_trap_entry;
+    return prepared != NULL && *prepared->bound == (const void *)ldr_trap_entry;
 }
 
 nt_status ldr_prepared_image(const struct ldr_builtin *builtin, uint8_t **bytes, uint64_t *size,
