@@ -8,57 +8,13 @@
  * shared library that does not hold, and its path may name another file by now: its bytes are
  * copied.
  */
-#include <elf.h>
-#include <fcntl.h>
-#include <link.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "loader/mm/pages.h"
 #include "loader/mm/section_object.h"
 #include "loader/mm/view.h"
-
-bool mm_inside_offset(const void *data, uint64_t size, uint64_t *offset)
-{
-    const ElfW(Phdr) *headers = (const void *)(uintptr_t)getauxval(AT_PHDR);
-    unsigned long count = getauxval(AT_PHNUM);
-    uint64_t bias = 0, begin = mm_address(data);
-
-    for (unsigned long i = 0; headers != NULL && i < count; i++)
-        if (headers[i].p_type == PT_PHDR)
-            bias = mm_address(headers) - headers[i].p_vaddr;
-    for (unsigned long i = 0; headers != NULL && i < count; i++) {
-        const ElfW(Phdr) *part = &headers[i];
-        uint64_t at = begin - bias - part->p_vaddr;
-
-        if (part->p_type == PT_LOAD && !(part->p_flags & PF_W) && at < part->p_filesz &&
-            size <= part->p_filesz - at) {
-            *offset = part->p_offset + at;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The program's file, opened once: it cannot become another one. */
-static int program_fd(void)
-{
-    static _Atomic int program = -1;
-    int fd = atomic_load(&program), none = -1;
-
-    if (fd >= 0)
-        return fd;
-    fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-    if (fd >= 0 && !atomic_compare_exchange_strong(&program, &none, fd)) {
-        close(fd);
-        fd = none;
-    }
-    return fd;
-}
 
 static bool adopt(struct mm_section *section, const struct mm_inside *image,
                   enum pe_windows windows)
@@ -71,7 +27,7 @@ static bool adopt(struct mm_section *section, const struct mm_inside *image,
         !mm_note_read(section, image->note, image->note_size, windows, &settled) ||
         section->size != image->size)
         return false;
-    section->object_fd = program_fd();
+    section->object_fd = mm_program_fd();
     if (section->object_fd < 0)
         return false;
     section->object_offset = offset;

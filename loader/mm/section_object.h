@@ -71,6 +71,9 @@ nt_status mm_section_note_view(struct mm_section *section, struct pe_error *err)
 /* Writes into the headers of an object that is not sealed yet; false when that is not possible. */
 bool mm_section_patch(struct mm_section *section, uint32_t rva, const void *bytes, uint32_t len);
 
+/* program.c: a descriptor of the program's file, opened once; -1 = it cannot be had. */
+int mm_program_fd(void);
+
 /* section_build.c: the memfd, then its content by the plan, from the file `fd` or, if that is -1,
  * from `bytes`. */
 nt_status mm_section_create_object(struct mm_section *section, struct pe_error *err);
