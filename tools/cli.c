@@ -155,6 +155,16 @@ static char **copy_args(int argc, char **argv)
     return copy;
 }
 
+/* A command line without options whose arguments are the image's: there is nothing to parse, which
+ * every program that is run waits for. */
+static bool take_all(const struct cli_spec *spec, int argc, char **argv, struct cli *cli)
+{
+    bool all = spec->max_args < 0 && spec->min_args == 1 && argc > 1 && argv[1][0] != '-';
+    for (int i = 1; all && i < argc; i++)
+        cli->args[cli->count++] = argv[i];
+    return all;
+}
+
 void cli_parse(const struct cli_spec *spec, int argc, char **argv, struct cli *cli, void *own)
 {
     static const struct argp common = {common_options, parse_common, NULL, NULL, NULL, NULL, NULL};
@@ -169,6 +179,8 @@ void cli_parse(const struct cli_spec *spec, int argc, char **argv, struct cli *c
     if (!kept_args || atexit(release) != 0)
         exit(cli_fail("not enough memory"));
     *cli = (struct cli){.args = kept_args, .original = kept_original};
+    if (take_all(spec, argc, argv, cli))
+        return;
     snprintf(name, sizeof name, "peldr %s", argv[0]);
     argv[0] = name;
     argp_err_exit_status = CLI_USAGE;

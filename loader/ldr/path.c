@@ -81,7 +81,7 @@ static bool normalise_host(const char *host, struct host_path *path)
     if (!host_path_start(path, host[0] != '/'))
         return false;
     while (*host != '\0') {
-        size_t length = strcspn(host, "/");
+        size_t length = (size_t)(strchrnul(host, '/') - host);
         if (length > 0 && !host_path_dots(path, host, length) &&
             !host_path_push(path, host, length))
             return false;
@@ -93,8 +93,9 @@ static bool normalise_host(const char *host, struct host_path *path)
 
 size_t ldr_path_to_windows(const char *host, uint16_t *out, size_t size)
 {
-    char text[2 + PATH_MAX] = "Z:";
+    char text[2 + PATH_MAX];
     struct host_path path = {.text = text + 2, .size = PATH_MAX};
+    memcpy(text, "Z:", 2);
     if (!normalise_host(host, &path))
         return 0;
     for (char *c = path.text; *c != '\0'; c++)

@@ -4,16 +4,16 @@
  * The host's variables are taken over as they are, but PATH becomes a list of Windows directories,
  * and variables that every Windows process has are added where the host does not set them.
  */
+#include <limits.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "loader/ke/ke.h"
 #include "loader/ke/teb.h"
+#include "loader/ldr/path.h"
 #include "loader/win32/errors.h"
-#include "loader/win32/filename.h"
 #include "loader/win32/process.h"
 #include "loader/win32/strings.h"
 
@@ -23,123 +23,135 @@ static WCHAR *block; /* malloc'ed; what the PEB points to once installed */
 /* ---- building a block --------------------------------------------------------------------------
  */
 
+/* Strings in a row, each with its NUL, the last of which may be unfinished. */
 struct list {
-    WCHAR **strings;
-    size_t count;
+    WCHAR *units;
+    size_t used, room;
+    size_t *starts; /* of the finished strings in `units` */
+    size_t count, starts_room;
+    size_t start; /* of the string that is being put together */
+    bool failed;  /* no memory: whatever is put now is lost */
 };
 
-static bool append(struct list *list, WCHAR *string)
+/* Where `more` units can be written; NULL when the list has failed. */
+static WCHAR *room_for(struct list *list, size_t more)
 {
-    WCHAR **grown = realloc(list->strings, (list->count + 1) * sizeof(*grown));
-    if (!grown || !string) {
-        list->strings = grown ? grown : list->strings;
-        free(string);
-        return false;
+    if (!list->failed && list->room - list->used < more) {
+        size_t room = (list->used + more) * 2;
+        WCHAR *grown = realloc(list->units, room * sizeof(*grown));
+        list->failed = !grown;
+        if (grown) {
+            list->units = grown;
+            list->room = room;
+        }
     }
-    list->strings = grown;
-    grown[list->count++] = string;
-    return true;
+    return list->failed ? NULL : list->units + list->used;
 }
 
-static bool append_utf8(struct list *list, const char *name, const char *value)
+static void put_utf8(struct list *list, const char *text)
 {
-    size_t size = strlen(name) + strlen(value) + 2;
-    char *text = malloc(size);
-    if (!text)
-        return false;
-    snprintf(text, size, "%s=%s", name, value);
-    bool ok = append(list, win32_wide_of_utf8(text));
-    free(text);
-    return ok;
+    size_t length = strlen(text);
+    WCHAR *at = room_for(list, length + 1); /* no character takes more units than bytes */
+    if (at)
+        list->used += ldr_utf8_to_utf16(text, length, at, length + 1);
 }
 
-static void free_list(struct list *list)
+/* A path of the host as Windows spells it. */
+static void put_path(struct list *list, const char *host)
 {
-    for (size_t i = 0; i < list->count; i++)
-        free(list->strings[i]);
-    free(list->strings);
+    WCHAR *at = room_for(list, PATH_MAX + 3);
+    if (at)
+        list->used += ldr_path_to_windows(host, at, PATH_MAX + 3);
+}
+
+/* What was put since the last call becomes a string. */
+static void end_string(struct list *list)
+{
+    WCHAR *at = room_for(list, 1);
+    if (at && list->count == list->starts_room) {
+        size_t room = list->starts_room ? list->starts_room * 2 : 64;
+        size_t *grown = realloc(list->starts, room * sizeof(*grown));
+        list->failed = !grown;
+        if (grown) {
+            list->starts = grown;
+            list->starts_room = room;
+        }
+    }
+    if (list->failed)
+        return;
+    *at = 0;
+    list->used++;
+    list->starts[list->count++] = list->start;
+    list->start = list->used;
 }
 
 /* "/usr/bin:/bin" -> "Z:\usr\bin;Z:\bin" */
-static bool append_path(struct list *list, const char *value)
+static void append_path(struct list *list, const char *value)
 {
-    static const WCHAR name[] = {'P', 'A', 'T', 'H', '=', 0};
     char *copy = strdup(value), *save = NULL;
-    WCHAR *out = win32_wdup(name, SIZE_MAX);
-    size_t length = win32_wlen(name);
-    for (char *part = copy ? strtok_r(copy, ":", &save) : NULL; part && out;
+    list->failed = list->failed || !copy;
+    put_utf8(list, "PATH=");
+    for (char *part = copy ? strtok_r(copy, ":", &save) : NULL, *first = part; part;
          part = strtok_r(NULL, ":", &save)) {
-        WCHAR *dir = win32_windows_path(part);
-        size_t more = dir ? win32_wlen(dir) : 0;
-        WCHAR *grown = realloc(out, (length + more + 2) * sizeof(WCHAR));
-        if (!dir || !grown) {
-            free(dir);
-            free(grown ? grown : out);
-            out = NULL;
-            break;
-        }
-        out = grown;
-        if (out[length - 1] != '=')
-            out[length++] = ';';
-        memcpy(out + length, dir, (more + 1) * sizeof(WCHAR));
-        length += more;
-        free(dir);
+        if (part != first)
+            put_utf8(list, ";");
+        put_path(list, part);
     }
     free(copy);
-    return append(list, out);
+    end_string(list);
 }
 
-static bool append_directory(struct list *list, const char *name, const char *host)
+static void append_unless_set(struct list *list, const char *name, const char *value, bool is_path)
 {
-    char *utf8 = NULL;
-    WCHAR *path = win32_windows_path(host);
-    if (path)
-        utf8 = win32_utf8_of_wide(path, SIZE_MAX);
-    bool ok = utf8 && append_utf8(list, name, utf8);
-    free(path);
-    free(utf8);
-    return ok;
+    if (getenv(name) || !value)
+        return;
+    put_utf8(list, name);
+    put_utf8(list, "=");
+    if (is_path)
+        put_path(list, value);
+    else
+        put_utf8(list, value);
+    end_string(list);
 }
 
-static bool append_defaults(struct list *list)
+static void append_defaults(struct list *list)
 {
-    static const struct {
-        const char *name, *value;
-    } fixed[] = {
-        {"SystemRoot", "C:\\Windows"},
-        {"windir", "C:\\Windows"},
-        {"SystemDrive", "C:"},
-        {"OS", "Windows_NT"},
-        {"PATHEXT", ".COM;.EXE"},
-        {"PROCESSOR_ARCHITECTURE", sizeof(void *) == 8 ? "AMD64" : "x86"},
-    };
     const char *temp = getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp";
-    bool ok = true;
-    for (size_t i = 0; i < sizeof(fixed) / sizeof(*fixed) && ok; i++)
-        ok = getenv(fixed[i].name) || append_utf8(list, fixed[i].name, fixed[i].value);
-    ok = ok && (getenv("TEMP") || append_directory(list, "TEMP", temp));
-    ok = ok && (getenv("TMP") || append_directory(list, "TMP", temp));
-    ok = ok && (getenv("USERPROFILE") || !getenv("HOME") ||
-                append_directory(list, "USERPROFILE", getenv("HOME")));
-    return ok &&
-           (getenv("USERNAME") || !getenv("USER") || append_utf8(list, "USERNAME", getenv("USER")));
+    const struct {
+        const char *name, *value; /* NULL: not without a host's */
+        bool is_path;
+    } defaults[] = {
+        {"SystemRoot", "C:\\Windows", false},
+        {"windir", "C:\\Windows", false},
+        {"SystemDrive", "C:", false},
+        {"OS", "Windows_NT", false},
+        {"PATHEXT", ".COM;.EXE", false},
+        {"PROCESSOR_ARCHITECTURE", sizeof(void *) == 8 ? "AMD64" : "x86", false},
+        {"TEMP", temp, true},
+        {"TMP", temp, true},
+        {"USERPROFILE", getenv("HOME"), true},
+        {"USERNAME", getenv("USER"), false},
+    };
+    for (size_t i = 0; i < sizeof(defaults) / sizeof(*defaults); i++)
+        append_unless_set(list, defaults[i].name, defaults[i].value, defaults[i].is_path);
 }
 
-static int compare_strings(const void *a, const void *b)
+static int compare_strings(const void *a, const void *b, void *units)
 {
-    return win32_wicmp(*(WCHAR *const *)a, *(WCHAR *const *)b);
+    return win32_wicmp((const WCHAR *)units + *(const size_t *)a,
+                       (const WCHAR *)units + *(const size_t *)b);
 }
 
-static WCHAR *join_list(const struct list *list)
+static WCHAR *join_sorted(struct list *list)
 {
-    size_t units = 2;
-    for (size_t i = 0; i < list->count; i++)
-        units += win32_wlen(list->strings[i]) + 1;
-    WCHAR *out = calloc(units, sizeof(WCHAR)), *at = out;
+    WCHAR *out = calloc(list->used + 2, sizeof(WCHAR)), *at = out;
+    if (list->count)
+        qsort_r(list->starts, list->count, sizeof(*list->starts), compare_strings, list->units);
     for (size_t i = 0; i < list->count && out; i++) {
-        size_t length = win32_wlen(list->strings[i]) + 1;
-        memcpy(at, list->strings[i], length * sizeof(WCHAR));
-        at += length;
+        const WCHAR *string = list->units + list->starts[i];
+        size_t units = win32_wlen(string) + 1;
+        memcpy(at, string, units * sizeof(WCHAR));
+        at += units;
     }
     return out;
 }
@@ -147,18 +159,18 @@ static WCHAR *join_list(const struct list *list)
 static WCHAR *block_from_host(void)
 {
     struct list list = {0};
-    bool ok = true;
-    for (char **entry = environ; entry && *entry && ok; entry++) {
-        if (!strncmp(*entry, "PATH=", 5))
-            ok = append_path(&list, *entry + 5);
-        else if (**entry)
-            ok = append(&list, win32_wide_of_utf8(*entry));
+    for (char **entry = environ; entry && *entry; entry++) {
+        if (!strncmp(*entry, "PATH=", 5)) {
+            append_path(&list, *entry + 5);
+        } else if (**entry) {
+            put_utf8(&list, *entry);
+            end_string(&list);
+        }
     }
-    ok = ok && append_defaults(&list);
-    if (ok)
-        qsort(list.strings, list.count, sizeof(*list.strings), compare_strings);
-    WCHAR *out = ok ? join_list(&list) : NULL;
-    free_list(&list);
+    append_defaults(&list);
+    WCHAR *out = list.failed ? NULL : join_sorted(&list);
+    free(list.units);
+    free(list.starts);
     return out;
 }
 

@@ -325,6 +325,12 @@ static void environment(void **state)
     FUNCTION(crt_environment_family, getenv_s, int, (size_t *, char *, size_t, const char *));
     size_t needed;
     char value[8];
+    /* what was there at the start can be replaced and removed */
+    assert_string_equal(getenv_("CRT_TEST_INHERITED"), "from the host");
+    assert_int_equal(_putenv_("CRT_TEST_INHERITED=here"), 0);
+    assert_string_equal(getenv_("CRT_TEST_INHERITED"), "here");
+    assert_int_equal(_putenv_("CRT_TEST_INHERITED="), 0);
+    assert_null(getenv_("CRT_TEST_INHERITED"));
     assert_null(getenv_("CRT_TEST_VARIABLE"));
     assert_int_equal(_putenv_("CRT_TEST_VARIABLE=one"), 0);
     assert_string_equal(getenv_("crt_test_VARIABLE"), "one"); /* names have no case */
@@ -354,6 +360,7 @@ static void environment(void **state)
 
 static int set_up(void **state)
 {
+    setenv("CRT_TEST_INHERITED", "from the host", 1);
     if (!nt_ok(ke_process_init(NULL)) || !nt_ok(ke_thread_attach(NULL))) {
         return -1;
     }

@@ -16,6 +16,7 @@
 
 #include "loader/ke/teb.h"
 #include "loader/win32/file.h"
+#include "loader/win32/strings.h"
 #include "tests/unit/win32_fn.h"
 
 K32(GetEnvironmentVariableA, DWORD, const char *name, char *buffer, DWORD size)
@@ -42,6 +43,9 @@ static int setup(void **state)
 {
     setenv("PATH", "/usr/bin:/bin", 1);
     setenv("PELDR_TEST", "from the host", 1);
+    setenv("PELDR_UMLAUT", "gr\xc3\xbc\xc3\x9f", 1);
+    setenv("TMPDIR", "/tmp/./x/../y", 1);
+    unsetenv("TEMP");
     unsetenv("SystemRoot");
     return win32_test_setup(state);
 }
@@ -58,6 +62,25 @@ static void test_host_variables_are_there(void **state)
     /* PATH is a list of Windows directories. */
     assert_int_not_equal(GetEnvironmentVariableA("PATH", buffer, 64), 0);
     assert_string_equal(buffer, "Z:\\usr\\bin;Z:\\bin");
+    assert_int_equal(GetEnvironmentVariableA("TEMP", buffer, 64), 8);
+    assert_string_equal(buffer, "Z:\\tmp\\y");
+    assert_int_equal(GetEnvironmentVariableA("PELDR_UMLAUT", buffer, 64), 4);
+    assert_string_equal(buffer, "gr\xfc\xdf"); /* in code page 1252 */
+}
+
+/* Windows keeps the block sorted by names without case (CreateProcess's documentation). */
+static void test_the_block_is_sorted(void **state)
+{
+    WCHAR *block = GetEnvironmentStringsW();
+    const WCHAR *last = NULL;
+    int count = 0;
+    for (const WCHAR *at = block; *at; at += win32_wlen(at) + 1, count++) {
+        if (last)
+            assert_true(win32_wicmp(last, at) <= 0);
+        last = at;
+    }
+    assert_true(count > 8);
+    assert_true(FreeEnvironmentStringsW(block));
 }
 
 static void test_variable_lengths(void **state)
@@ -213,6 +236,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_host_variables_are_there),
         cmocka_unit_test(test_variable_lengths),
+        cmocka_unit_test(test_the_block_is_sorted),
         cmocka_unit_test(test_the_block),
         cmocka_unit_test(test_expansion),
         cmocka_unit_test(test_command_line),

@@ -5,8 +5,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "loader/win32/codepage.h"
 #include "loader/win32/crt/data.h"
 #include "loader/win32/crt/startup.h"
+#include "loader/win32/errors.h"
 #include "loader/win32/process.h"
 #include "loader/win32/strings.h"
 
@@ -14,6 +16,12 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static size_t used, room;      /* strings in both arrays, and places for them without the NULL */
 static void *outgrown[2 * 64]; /* arrays that are too small by now; sizes double, so they are few */
 static size_t outgrown_count;
+/* The strings of the start, which stay where they are when a program lets go of some. */
+static struct {
+    crt_wchar *wide;
+    char *narrow;
+    size_t units; /* in both */
+} inherited;
 
 static crt_wchar **wide_array(void)
 {
@@ -54,14 +62,9 @@ static bool grow(void)
     return true;
 }
 
-/* `string` is "NAME=value"; both copies are owned by the arrays. */
-static bool add(const crt_wchar *string)
+static bool append(crt_wchar *wide, char *narrow)
 {
-    crt_wchar *wide = win32_wdup(string, SIZE_MAX);
-    char *narrow = wide != NULL ? win32_narrow(wide) : NULL;
-    if (narrow == NULL || !grow()) {
-        free(wide);
-        free(narrow);
+    if (!grow()) {
         return false;
     }
     wide_array()[used] = wide;
@@ -70,20 +73,44 @@ static bool add(const crt_wchar *string)
     return true;
 }
 
+/* `string` is "NAME=value"; both copies are owned by the arrays. */
+static bool add(const crt_wchar *string)
+{
+    crt_wchar *wide = win32_wdup(string, SIZE_MAX);
+    char *narrow = wide != NULL ? win32_narrow(wide) : NULL;
+    if (narrow == NULL || !append(wide, narrow)) {
+        free(wide);
+        free(narrow);
+        return false;
+    }
+    return true;
+}
+
+/* The code page is a single-byte one: a string begins at the same place in both. */
+static bool narrow_inherited(void)
+{
+    size_t units;
+    inherited.narrow = malloc(inherited.units);
+    return inherited.narrow != NULL &&
+           win32_from_wide(CP_ACP, false, inherited.wide, inherited.units, inherited.narrow,
+                           inherited.units, '?', NULL, &units) == ERROR_SUCCESS;
+}
+
 void crt_environment_init(void)
 {
-    crt_wchar *block = win32_environment_copy(NULL);
     pthread_mutex_lock(&lock);
     grow(); /* an empty environment has arrays, too */
-    for (const crt_wchar *at = block; at != NULL && *at != 0; at += crt_wlen(at) + 1) {
-        if (*at != '=') { /* "=C:=..." are the drives' current directories */
-            add(at);
+    inherited.wide = win32_environment_copy(&inherited.units);
+    if (inherited.wide != NULL && narrow_inherited()) {
+        for (crt_wchar *at = inherited.wide; *at != 0; at += crt_wlen(at) + 1) {
+            if (*at != '=') { /* "=C:=..." are the drives' current directories */
+                append(at, inherited.narrow + (at - inherited.wide));
+            }
         }
     }
     *crt_data.initial_environment = narrow_array();
     *crt_data.wide_initial_environment = wide_array();
     pthread_mutex_unlock(&lock);
-    free(block);
 }
 
 static size_t name_length(const crt_wchar *string)
@@ -108,8 +135,11 @@ static size_t find(const crt_wchar *name, size_t length)
 
 static void erase(size_t i)
 {
-    free(wide_array()[i]);
-    free(narrow_array()[i]);
+    if ((uintptr_t)wide_array()[i] - (uintptr_t)inherited.wide >=
+        inherited.units * sizeof(*inherited.wide)) {
+        free(wide_array()[i]);
+        free(narrow_array()[i]);
+    }
     for (used--; i < used; i++) {
         wide_array()[i] = wide_array()[i + 1];
         narrow_array()[i] = narrow_array()[i + 1];
