@@ -94,18 +94,22 @@ static _Atomic uint64_t chosen, lowest;
 
 /*
  * The kernel fills its address space from the top down, so what follows a reservation fits right
- * below it as a rule, and takes one call there where the kernel's choice takes three.
+ * below it as a rule, and takes one call there where the kernel's choice takes three. Before the
+ * first one that is below the C library's data of this thread, the last mapping of a new process.
  */
 static bool reserve_next(uint64_t size, int prot, uint64_t *base)
 {
     uint64_t before = atomic_load_explicit(&lowest, memory_order_relaxed), at;
+    uint64_t top = atomic_load_explicit(&chosen, memory_order_relaxed);
 
-    if (before == 0 || size > before - MM_USER_BEGIN)
+    if (before == 0)
+        before = top = mm_address(&errno);
+    if (size > before - MM_USER_BEGIN)
         return false;
     at = mm_round_down(before - size, MM_GRANULARITY);
-    if (atomic_load_explicit(&chosen, memory_order_relaxed) - at > MAX_DESCENT ||
-        !nt_ok(mm_reserve_unused(at, size, -1, 0, prot)))
+    if (top - at > MAX_DESCENT || !nt_ok(mm_reserve_unused(at, size, -1, 0, prot)))
         return false;
+    atomic_store_explicit(&chosen, top, memory_order_relaxed);
     atomic_store_explicit(&lowest, at, memory_order_relaxed);
     *base = at;
     return true;

@@ -16,7 +16,7 @@ import time
 
 BURST = 2e-3         # seconds a turn
 BURST_RUNS_MAX = 20
-TURNS_MIN, TURNS_MAX = 5, 400
+TURNS_MIN, TURNS_MAX = 5, 4000
 WINE = ('/usr/lib/wine/wine64', '/usr/bin/wine64')
 
 
