@@ -127,3 +127,14 @@ struct held held_now(void)
     held.maps = count_lines("/proc/self/maps");
     return held;
 }
+
+struct held held_since(const struct held *before)
+{
+    const struct timespec pause = {0, 20000000};
+    struct held held = held_now();
+    for (int i = 0; i < 100 && (held.fds > before->fds || held.maps > before->maps); i++) {
+        nanosleep(&pause, NULL);
+        held = held_now();
+    }
+    return held;
+}

@@ -23,6 +23,9 @@ struct held {
     size_t maps, fds, heap;
 };
 struct held held_now(void);
+/* What is held of more than `before` is looked at again for two seconds: on a busy machine a
+ * process that asks this one for something keeps it waiting, with a connection open. */
+struct held held_since(const struct held *before);
 /* Sanitizers keep memory of their own: their runs can compare descriptors only. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HELD_IS_EXACT 0

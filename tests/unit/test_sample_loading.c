@@ -81,9 +81,9 @@ static void check_fixed(const char *set)
     assert_int_equal(peldr_error_status(), (uint32_t)STATUS_CONFLICTING_ADDRESSES);
     assert_int_equal(peldr_error_win32(), 487);
     assert_non_null(strstr(peldr_error(), "fixed_right.dll"));
-    after = held_now();
-    assert_int_equal(after.maps, before.maps);
-    assert_int_equal(after.fds, before.fds);
+    after = held_since(&before);
+    assert_in_range(after.maps, 0, before.maps);
+    assert_in_range(after.fds, 0, before.fds);
     assert_int_equal(call(left, "side_value"), 3);
     assert_int_equal(peldr_close(left), 0);
     right = open_sample(set, "fixed_right.dll"); /* the base is free again */
@@ -222,10 +222,10 @@ static void check_no_leaks(const char *set)
         open_and_close(path, 2);
         before = held_now();
         open_and_close(path, LOADS);
-        after = held_now();
-        assert_int_equal(after.fds, before.fds);
+        after = held_since(&before);
+        assert_in_range(after.fds, 0, before.fds);
         if (HELD_IS_EXACT) {
-            assert_int_equal(after.maps, before.maps);
+            assert_in_range(after.maps, 0, before.maps);
             /* The smallest leak is one chunk a load; malloc's own caches account for less. */
             if (after.heap >= before.heap + LOADS * SMALLEST_CHUNK)
                 fail_msg("%s: %zu bytes of heap, then %zu", path, before.heap, after.heap);
