@@ -88,6 +88,7 @@ static bool can_be_kept(const struct mm_view *view, const struct reloc_plan *pla
 
 static bool write_run(int fd, const struct mm_view *view, uint64_t from, uint64_t end)
 {
+    mm_section_reserve(fd, from, end - from);
     while (from < end) {
         ssize_t put =
             pwrite(fd, mm_ptr(view->range.base + from), (size_t)(end - from), (off_t)from);
