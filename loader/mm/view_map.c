@@ -82,31 +82,45 @@ static bool is_wanted_stable(const struct mm_section *section, const struct mm_m
            !is_program_that_must_move(section, options);
 }
 
-/* The relocated form for `base`, or NULL: then the section has pages to relocate, if it can. */
+static bool is_free(uint64_t base, uint64_t size)
+{
+    if (!nt_ok(mm_reserve_at(base, size)))
+        return false;
+    mm_unreserve(base, size);
+    return true;
+}
+
+/* The relocated form for `base`, or NULL: then the section has pages to relocate, if it can. They
+ * are laid out for a place that can be had only. */
 static struct mm_section *relocated_or_laid_out(struct mm_section *section, uint64_t base)
 {
     struct mm_section *moved = mm_section_relocated(section, base);
     bool again;
 
-    if (moved != NULL || section->later == NULL || base == 0 ||
+    if (moved != NULL || section->later == NULL || base == 0 || !is_free(base, section->size) ||
         mm_later_lay_out(section, base, &again) || !again)
         return moved;
     return mm_section_relocated(section, base);
 }
 
-/* Where other processes have moved the image to, if that is free here. */
+/* Where other processes have moved the image to, if that is free here. Not over the place that it
+ * prefers: what holds that one is there, too. */
 static bool place_stable(struct mm_section *section, const struct mm_map_options *options,
                          struct placed *out)
 {
     bool wanted = is_wanted_stable(section, options);
+    uint64_t preferred = section->image.h.image_base, size = section->size;
 
     for (uint32_t attempt = 0; wanted && attempt < STABLE_ATTEMPTS; attempt++) {
         uint64_t base = mm_section_stable_base(section, limit_of(options), attempt);
-        struct mm_section *moved = relocated_or_laid_out(section, base);
-        struct mm_section *mapped = moved != NULL ? moved : section;
+        struct mm_section *moved, *mapped;
 
-        if (base != 0 && mapped->object_fd >= 0 &&
-            nt_ok(mm_reserve_with(base, section->size, mapped->object_fd, mapped->object_offset,
+        if (base == 0 || (base < preferred + size && preferred < base + size))
+            continue;
+        moved = relocated_or_laid_out(section, base);
+        mapped = moved != NULL ? moved : section;
+        if (mapped->object_fd >= 0 &&
+            nt_ok(mm_reserve_with(base, size, mapped->object_fd, mapped->object_offset,
                                   first_prot(mapped, options)))) {
             if (moved != NULL)
                 mm_later_served(section);
