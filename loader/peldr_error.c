@@ -125,6 +125,7 @@ struct pe_error *peldr_begin(void)
 /* exit() of the host is the end of the process for images as well. */
 static void detach_at_exit(void)
 {
+    ke_later_never();
     if (nt_ok(ke_thread_attach(NULL))) {
         ldr_process_detach();
     }

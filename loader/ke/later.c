@@ -42,14 +42,29 @@ bool ke_later_waits(void)
     return atomic_load_explicit(&put_off, memory_order_relaxed) != NULL;
 }
 
-void ke_later_now(void)
+static void nothing(void)
+{
+}
+
+/* What was put off, for one caller. */
+static void (*take(void))(void)
 {
     timer_t mine = timer;
     void (*function)(void) = atomic_exchange(&put_off, NULL);
     if (function == NULL)
-        return;
+        return nothing;
     timer_delete(mine);
-    function();
+    return function;
+}
+
+void ke_later_now(void)
+{
+    take()();
+}
+
+void ke_later_never(void)
+{
+    take();
 }
 
 void ke_later_forget(void)

@@ -19,6 +19,8 @@ bool ke_later(void (*function)(void));
 bool ke_later_waits(void);
 /* Calls what was put off, at once, unless that has been done. */
 void ke_later_now(void);
+/* Gives it up: the process ends. What runs then waits in system calls with locks held. */
+void ke_later_never(void);
 /* In a forked child, which has no timer: the parent's call is not its. */
 void ke_later_forget(void);
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
@@ -520,6 +521,19 @@ static void what_was_put_off_is_not_called_in_native_code(void **state)
     assert_int_equal(calls, 1);
 }
 
+static void what_was_given_up_is_not_called(void **state)
+{
+    calls = 0;
+    assert_true(ke_later(start_a_thread));
+    ke_later_never();
+    assert_false(ke_later_waits());
+    assert_int_equal(poll(NULL, 0, 4 * KE_LATER), 0); /* where it would be called */
+    assert_int_equal(calls, 0);
+    assert_true(ke_later(start_a_thread)); /* another can be put off */
+    ke_later_now();
+    assert_int_equal(calls, 1);
+}
+
 static void a_forked_child_does_not_call_it(void **state)
 {
     int status;
@@ -569,6 +583,7 @@ int main(void)
         cmocka_unit_test(what_was_put_off_is_called_in_a_wait),
         cmocka_unit_test(what_was_put_off_is_called_in_a_system_call),
         cmocka_unit_test(what_was_put_off_is_not_called_in_native_code),
+        cmocka_unit_test(what_was_given_up_is_not_called),
         cmocka_unit_test(a_forked_child_does_not_call_it),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
