@@ -527,7 +527,7 @@ static void what_was_given_up_is_not_called(void **state)
     assert_true(ke_later(start_a_thread));
     ke_later_never();
     assert_false(ke_later_waits());
-    assert_int_equal(poll(NULL, 0, 4 * KE_LATER), 0); /* where it would be called */
+    assert_int_equal(poll(NULL, 0, 4 * KE_LATER), 0); /* no signal interrupts it */
     assert_int_equal(calls, 0);
     assert_true(ke_later(start_a_thread)); /* another can be put off */
     ke_later_now();

@@ -6,11 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <poll.h>
 #include <pthread.h>
+#include <stdlib.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "loader/ke/later.h"
 #include "loader/mm/protect.h"
 #include "loader/peldr.h"
 #include "tests/unit/graphimage.h"
@@ -256,6 +260,42 @@ static void modules_are_detached_when_the_host_exits(void **state)
     close(ends[0]);
 }
 
+static volatile bool exits;
+static volatile int late_calls;
+
+static void count_late_call(void)
+{
+    late_calls++;
+}
+
+/* main() registers it before peldr has a handler, so it runs behind that, and waits for a process
+ * as AddressSanitizer's leak check does, which has its locks held meanwhile. */
+static void end_late(void)
+{
+    if (!exits)
+        return;
+    pid_t child = fork();
+    if (child == 0) {
+        poll(NULL, 0, 8 * KE_LATER);
+        _exit(0);
+    }
+    _exit(waitpid(child, NULL, 0) == child ? late_calls : 102);
+}
+
+static void nothing_is_put_off_beyond_the_exit_of_the_host(void **state)
+{
+    int status = -1;
+    pid_t child = fork();
+    if (child == 0) {
+        exits = true;
+        if (!peldr_open(tempdir_path("a.dll"), 0) || !ke_later(count_late_call))
+            _exit(100);
+        exit(101);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 /* [all] The return address of a program's entry point lies in kernel32. */
 static void an_entry_point_returns_into_kernel32(void **state)
 {
@@ -394,8 +434,11 @@ int main(void)
         cmocka_unit_test(a_guarded_call_that_returns_is_a_call),
         cmocka_unit_test(the_innermost_guard_takes_the_exception),
         cmocka_unit_test(modules_are_detached_when_the_host_exits),
+        cmocka_unit_test(nothing_is_put_off_beyond_the_exit_of_the_host),
         cmocka_unit_test(an_entry_point_returns_into_kernel32),
         cmocka_unit_test(a_program_runs_and_returns),
     };
+    if (atexit(end_late) != 0)
+        return 1;
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
