@@ -117,12 +117,14 @@ static bool replace_by_huge_page(struct mm_view *view, uint32_t rva)
 uint32_t mm_view_prepare_write(struct mm_view *view, uint32_t rva, uint32_t len)
 {
     uint64_t address = view->range.base + rva;
-    uint32_t to_huge = (uint32_t)(-address % HUGE_PAGE);
+    uint32_t to_huge = (uint32_t)(-address % HUGE_PAGE), unfilled;
 
     if (!view->open)
         return len;
-    if (mm_later_has_filled(view->section, rva))
+    unfilled = mm_later_unfilled(view->section, rva, len);
+    if (unfilled == 0)
         return len < MM_PAGE ? len : (uint32_t)MM_PAGE;
+    len = unfilled;
     if (to_huge == 0 && len >= HUGE_PAGE && mm_have_huge_pages() && replace_by_huge_page(view, rva))
         return HUGE_PAGE;
     if (to_huge == 0)

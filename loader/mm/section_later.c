@@ -272,17 +272,22 @@ nt_status mm_later_fill(struct mm_view *view, struct pe_error *err)
     return status;
 }
 
-bool mm_later_has_filled(const struct mm_section *section, uint32_t rva)
+uint32_t mm_later_unfilled(const struct mm_section *section, uint32_t rva, uint32_t len)
 {
     const struct mm_later *later = section->later;
 
     for (uint32_t i = 0; later != NULL && i < later->plan.count; i++) {
         const struct mm_plan_piece *piece = &later->plan.pieces[i];
+        uint32_t begin = piece->extent.rva;
 
-        if (piece->apart && rva - piece->extent.rva < mm_round_up(piece->data_size, MM_PAGE))
-            return true;
+        if (!piece->apart)
+            continue;
+        if (rva >= begin && rva - begin < mm_round_up(piece->data_size, MM_PAGE))
+            return 0;
+        if (rva < begin && begin - rva < len)
+            len = begin - rva;
     }
-    return false;
+    return len;
 }
 
 bool mm_later_take_pending(struct mm_section *section, struct mm_cache_build *out)

@@ -165,8 +165,8 @@ bool mm_later_lay_out(struct mm_section *section, uint64_t base, bool *again);
 /* The view of such pages has been mapped: large data, in which most pages are expected to have
  * fixups, is not in the object; the view gets it in memory of its own. */
 nt_status mm_later_fill(struct mm_view *view, struct pe_error *err);
-/* The page has been had like that. */
-bool mm_later_has_filled(const struct mm_section *section, uint32_t rva);
+/* How many of the `len` bytes at `rva` come before what views have been filled with like that. */
+uint32_t mm_later_unfilled(const struct mm_section *section, uint32_t rva, uint32_t len);
 /* What was laid out is the caller's. False: there is nothing, or the file was changed meanwhile. */
 bool mm_later_take_pending(struct mm_section *section, struct mm_cache_build *out);
 /* A view has the relocated form; what was laid out is not needed. */

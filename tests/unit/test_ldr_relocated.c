@@ -27,6 +27,7 @@
 enum {
     DATA = 0x1000,
     PAGES = 20,
+    DENSE_PAGES = 0x480,
     POINTER = sizeof(void *),
     FLAGS = PEBUILD_DLL | (sizeof(void *) == 8 ? PEBUILD_PE32_PLUS : 0),
     TYPE = sizeof(void *) == 8 ? 10 : 3,
@@ -50,9 +51,9 @@ static struct pebuild *empty_image(void)
 }
 
 /* Each begins with a pointer to somewhere else in them. */
-static void write_pages(struct pebuild *b, uint8_t *data)
+static void write_pages(struct pebuild *b, uint8_t *data, uint32_t count)
 {
-    for (uint32_t page = 0; page < PAGES; page++) {
+    for (uint32_t page = 0; page < count; page++) {
         uint8_t *at = data + page * 0x1000;
         memset(at, 'a' + (int)page % 26, 0x1000);
         pebuild_put32(at, 0, (uint32_t)preferred + target_of(page));
@@ -66,7 +67,7 @@ static struct pebuild *image_and(uint32_t characteristics, uint32_t also)
 {
     static uint8_t data[PAGES * 0x1000];
     struct pebuild *b = empty_image();
-    write_pages(b, data);
+    write_pages(b, data, PAGES);
     pebuild_section(b, ".data", characteristics, data, sizeof data, 0);
     if (also != 0)
         pebuild_fixup(b, also, TYPE);
@@ -82,9 +83,22 @@ static struct pebuild *large_image(void)
     struct pebuild *b = empty_image();
     for (uint32_t i = 0; i < sizeof large_data; i++)
         large_data[i] = (uint8_t)(i * 7 + (i >> 9));
-    write_pages(b, large_data);
+    write_pages(b, large_data, PAGES);
     pebuild_section(b, ".data", PEBUILD_DATA, large_data, sizeof large_data,
                     sizeof large_data + 0x3000);
+    pebuild_relocs(b);
+    return b;
+}
+
+/* All pages have fixups, of tables that are read as of the data behind them: no matter where one
+ * PE section ends and the other begins. */
+static struct pebuild *dense_image(uint32_t table_pages)
+{
+    struct pebuild *b = empty_image();
+    write_pages(b, large_data, DENSE_PAGES);
+    pebuild_section(b, ".rdata", PEBUILD_RDATA, large_data, table_pages * 0x1000, 0);
+    pebuild_section(b, ".data", PEBUILD_DATA, large_data + table_pages * 0x1000,
+                    (DENSE_PAGES - table_pages) * 0x1000, 0);
     pebuild_relocs(b);
     return b;
 }
@@ -107,7 +121,7 @@ struct seen {
     nt_status status;
     uint64_t base, shown_base, private_pages;
     uint64_t written; /* bytes, into files */
-    uint32_t wrong_pointers, fixups, pages_dirtied;
+    uint32_t pages, wrong_pointers, fixups, pages_dirtied;
     uint32_t wrong_bytes; /* of the large image's data */
     bool applied, cached;
     char because[256], error[1024];
@@ -131,7 +145,7 @@ static void look_at(struct ldr_module *module, struct seen *seen)
     seen->fixups = plan->fixups[TYPE];
     seen->pages_dirtied = plan->pages_dirtied;
     snprintf(seen->because, sizeof seen->because, "%s", ldr_module_moved_because(module));
-    for (uint32_t page = 0; page < PAGES; page++)
+    for (uint32_t page = 0; page < seen->pages; page++)
         seen->wrong_pointers +=
             pointer_at(seen->base + DATA + page * 0x1000) != seen->base + target_of(page) ||
             *(const uint8_t *)(uintptr_t)(seen->base + target_of(page)) != 'a' + page % 26;
@@ -145,6 +159,7 @@ struct how {
     uint32_t flags;
     bool free;      /* the preferred base */
     uint64_t taken; /* somewhere else, too */
+    uint32_t pages; /* with pointers; 0 = PAGES */
     enum pe_windows windows;
 };
 
@@ -186,6 +201,7 @@ static void load_here(const struct how *how, struct seen *seen)
         mm_set_windows(how->windows);
     if ((!how->free && !take(preferred)) || (how->taken && !take(how->taken)))
         _exit(1);
+    seen->pages = how->pages ? how->pages : PAGES;
     seen->written = bytes_written();
     seen->status = ldr_load(&options, &module, &err);
     seen->written = bytes_written() - seen->written;
@@ -245,8 +261,8 @@ static void check_right(const struct seen *seen)
     assert_true(seen->shown_base == seen->base);
     assert_true(seen->applied);
     assert_int_equal(seen->wrong_pointers, 0);
-    assert_int_equal(seen->fixups, PAGES);
-    assert_int_equal(seen->pages_dirtied, PAGES);
+    assert_int_equal(seen->fixups, seen->pages);
+    assert_int_equal(seen->pages_dirtied, seen->pages);
     assert_non_null(strstr(seen->because, "0x51000000-0x51000fff is taken by"));
 }
 
@@ -415,6 +431,7 @@ static void in_one_process(struct seen seen[3])
         struct pe_error err = {0};
         if (i == 2)
             munmap((void *)(uintptr_t)preferred, 0x1000);
+        seen[i].pages = PAGES;
         seen[i].status = ldr_load(&options, &module, &err);
         snprintf(seen[i].error, sizeof seen[i].error, "%s", err.text);
         if (!nt_ok(seen[i].status))
@@ -464,6 +481,20 @@ static void large_data_is_all_there(void **state)
 }
 
 /* It was laid out for a form that nobody may use, and is there as the file has it. */
+static void dense_fixups_reach_over_pe_sections(void **state)
+{
+    static const uint32_t table_pages[] = {0x20, 0x100, 0x201, 0x27f};
+    const struct how how = {.name = "dense.dll", .pages = DENSE_PAGES};
+    for (size_t i = 0; i < sizeof table_pages / sizeof *table_pages; i++) {
+        struct seen first, second;
+        write_image("dense.dll", dense_image(table_pages[i]));
+        first = load(&how);
+        second = load(&how);
+        check_source(&first, false);
+        check_source(&second, true);
+    }
+}
+
 static void large_data_of_refused_images(void **state)
 {
     const struct how moved = {.name = "large.dll", .flags = LDR_MAP_ONLY};
@@ -690,6 +721,7 @@ int main(void)
         cmocka_unit_test_setup(each_form_is_made_when_it_is_needed, empty_cache),
         cmocka_unit_test_setup(one_process_loads_both, empty_cache),
         cmocka_unit_test_setup(large_data_is_all_there, empty_cache),
+        cmocka_unit_test_setup(dense_fixups_reach_over_pe_sections, empty_cache),
         cmocka_unit_test_setup(large_data_of_refused_images, empty_cache),
         cmocka_unit_test_setup(asked_bases_have_none, empty_cache),
         cmocka_unit_test_setup(sections_for_others_are_made_at_once, empty_cache),
