@@ -2,11 +2,11 @@
  * Making pages of a view private before they are written (view.h).
  *
  * A write fault costs more than the fixups of its page. MADV_POPULATE_WRITE (Linux 5.14) does the
- * kernel's part of many in one call: from two pages on that is cheaper. Where all of a huge page's
- * 512 pages are to be written, a huge page of anonymous memory, filled by one read, takes their
- * place, at a third of the cost; a private mapping of a file cannot have any (madvise(2),
- * MADV_HUGEPAGE and MADV_COLLAPSE). Either way the process has as much memory of its own as it
- * would have had.
+ * kernel's part of many in one call: from two pages on that is cheaper. Where 512 pages, or not
+ * many fewer, are to be written, a huge page of anonymous memory, filled by one read, takes their
+ * place, at a third of the cost and less; a private mapping of a file cannot have any (madvise(2),
+ * MADV_HUGEPAGE and MADV_COLLAPSE). Either way the process has the same pages of its own; of a huge
+ * page that is not used whole, up to a quarter stays unused until memory is short.
  */
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -56,10 +56,10 @@ static bool read_all(int fd, uint8_t *to, uint64_t size, uint64_t offset)
     return true;
 }
 
-/* What PE sections give [rva, rva+HUGE_PAGE); false where something else belongs. */
-static bool read_content(const struct mm_section *section, uint32_t rva, uint8_t *to)
+/* What PE sections give [rva, rva+len); false where something else belongs. */
+static bool read_content(const struct mm_section *section, uint32_t rva, uint32_t len, uint8_t *to)
 {
-    const uint64_t end = (uint64_t)rva + HUGE_PAGE;
+    const uint64_t end = (uint64_t)rva + len;
     bool inside;
     uint32_t i = mm_section_extent_index(section, rva, &inside);
     uint64_t at = rva;
@@ -98,41 +98,79 @@ static uint8_t *take_aligned(void)
     return got + before;
 }
 
-static bool replace_by_huge_page(struct mm_view *view, uint32_t rva)
+/* A part of a view's image. */
+struct piece {
+    uint32_t rva, len;
+};
+
+static bool move(const struct mm_view *view, struct piece to, uint8_t *page)
+{
+    if (to.len == 0 || mremap(page, to.len, to.len, MREMAP_MAYMOVE | MREMAP_FIXED,
+                              mm_ptr(view->range.base + to.rva)) != MAP_FAILED)
+        return true;
+    munmap(page, to.len);
+    return false;
+}
+
+/*
+ * Two pieces that have room in a huge page; the second one may be empty. What is left of the page
+ * is unmapped: the kernel splits the page, and has the rest again, when memory is short.
+ */
+static bool replace_by_huge_page(const struct mm_view *view, struct piece a, struct piece b)
 {
     uint8_t *page = take_aligned();
+    uint32_t used = a.len + b.len;
 
     if (page == NULL)
         return false;
-    if (madvise(page, HUGE_PAGE, MADV_HUGEPAGE) == 0 && read_content(view->section, rva, page) &&
-        mremap(page, HUGE_PAGE, HUGE_PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
-               mm_ptr(view->range.base + rva)) != MAP_FAILED)
-        return true;
-    munmap(page, HUGE_PAGE);
-    return false;
+    if (madvise(page, HUGE_PAGE, MADV_HUGEPAGE) != 0 ||
+        !read_content(view->section, a.rva, a.len, page) ||
+        !read_content(view->section, b.rva, b.len, page + a.len)) {
+        munmap(page, HUGE_PAGE);
+        return false;
+    }
+    if (used < HUGE_PAGE)
+        munmap(page + used, HUGE_PAGE - used);
+    move(view, b, page + a.len);
+    return move(view, a, page);
 }
 
 /* ---- runs of pages ---- */
 
+/* So much of a huge page that the rest is not worth sparing. */
+static bool is_enough(uint32_t len)
+{
+    return len >= HUGE_PAGE / 4 * 3 && len <= HUGE_PAGE;
+}
+
+/* A huge page's room of the run, or what is before the first one's end; then also what is behind
+ * the last one, where only both together fill a huge page. */
+static bool use_huge_page(const struct mm_view *view, struct piece first, uint32_t len)
+{
+    uint32_t behind = (len - first.len) % HUGE_PAGE;
+    struct piece none = {0}, last = {first.rva + len - behind, behind};
+
+    if (!mm_have_huge_pages())
+        return false;
+    if (is_enough(first.len))
+        return replace_by_huge_page(view, first, none);
+    return !is_enough(behind) && is_enough(first.len + behind) &&
+           replace_by_huge_page(view, first, last);
+}
+
 uint32_t mm_view_prepare_write(struct mm_view *view, uint32_t rva, uint32_t len)
 {
     uint64_t address = view->range.base + rva;
-    uint32_t to_huge = (uint32_t)(-address % HUGE_PAGE), unfilled;
+    uint32_t room = HUGE_PAGE - (uint32_t)(address % HUGE_PAGE);
+    uint32_t unfilled = mm_later_unfilled(view->section, rva, len);
+    struct piece first = {rva, unfilled < room ? unfilled : room};
 
     if (!view->open)
         return len;
-    unfilled = mm_later_unfilled(view->section, rva, len);
     if (unfilled == 0)
         return len < MM_PAGE ? len : (uint32_t)MM_PAGE;
-    len = unfilled;
-    if (to_huge == 0 && len >= HUGE_PAGE && mm_have_huge_pages() && replace_by_huge_page(view, rva))
-        return HUGE_PAGE;
-    if (to_huge == 0)
-        to_huge = HUGE_PAGE;
-    if (len > to_huge)
-        len = to_huge;
-    /* Without it, or where it fails, the pages are had by faults. */
-    if (len > MM_PAGE)
-        madvise(mm_ptr(address), len, MADV_POPULATE_WRITE);
-    return len;
+    /* Without it, or where it fails, the pages are had by faults. Those that are there stay. */
+    if (!use_huge_page(view, first, unfilled) && first.len > MM_PAGE)
+        madvise(mm_ptr(address), first.len, MADV_POPULATE_WRITE);
+    return first.len;
 }

@@ -63,7 +63,7 @@ nt_status mm_view_privatize(struct mm_view *view, uint32_t rva, uint32_t len, st
  * Every page of [rva, rva+len) is going to be written, and none has been since the view was mapped:
  * makes them private at once where that is cheaper than one by one. An open view's private pages
  * only. Returns how many bytes from `rva` on that is settled for: those that share a huge page's
- * place.
+ * place. Pages behind them may have been made private, too; telling of those again is cheap.
  */
 uint32_t mm_view_prepare_write(struct mm_view *view, uint32_t rva, uint32_t len);
 /*
