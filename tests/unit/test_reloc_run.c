@@ -6,7 +6,7 @@
 enum { DATA = 0x1000, PAGES = 6, RELOC = DATA + PAGES * 0x1000, MOST_WORDS = 0x800 };
 enum { ABSOLUTE = 0, HIGH = 1, HIGHLOW = 3, DIR64 = 10 };
 
-static const int64_t delta = 0x123450000;
+static int64_t delta = 0x123450000;
 
 /* ---- the model ---- */
 
@@ -68,6 +68,21 @@ static uint16_t random_entry(uint32_t *seed, uint32_t i)
     return (uint16_t)(type << 12 | offset);
 }
 
+/* Fields of one width in a row, but for a few. */
+static void random_rows(uint32_t *seed, uint16_t *entries, uint32_t count)
+{
+    uint32_t type = test_random(seed) % 2 ? DIR64 : HIGHLOW, offset = test_random(seed) % 0x1000;
+    if (test_random(seed) % 4)
+        offset &= ~7u;
+    for (uint32_t i = 0; i < count; i++, offset += width_of(type)) {
+        entries[i] = (uint16_t)(type << 12 | offset % 0x1000);
+        if (test_random(seed) % 32 == 0)
+            entries[i] = random_entry(seed, i);
+        if (test_random(seed) % 32 == 0)
+            offset += 4;
+    }
+}
+
 /* Blocks over the data in any order; some pages come again, some PageRVAs are no page's. */
 static uint32_t random_words(uint32_t *seed, uint16_t *words, uint32_t room)
 {
@@ -82,8 +97,11 @@ static uint32_t random_words(uint32_t *seed, uint16_t *words, uint32_t room)
         const uint16_t header[] = {(uint16_t)rva, (uint16_t)(rva >> 16), (uint16_t)(8 + 2 * count),
                                    0};
         memcpy(words + used, header, sizeof header);
-        for (uint32_t i = 0; i < count; i++)
-            words[used + 4 + i] = random_entry(seed, i);
+        if (test_random(seed) % 2)
+            random_rows(seed, words + used + 4, count);
+        else
+            for (uint32_t i = 0; i < count; i++)
+                words[used + 4 + i] = random_entry(seed, i);
         used += 4 + count;
     }
 }
@@ -167,11 +185,38 @@ static void test_a_run_may_patch_itself(void **state)
     test_image_free(&t);
 }
 
+/* The same in a row: each field is two of the entries behind it. */
+static void test_a_row_may_patch_itself(void **state)
+{
+    uint16_t words[4 + 12] = {RELOC, 0, sizeof words, 0};
+    static const uint8_t data[PAGES * 0x1000];
+    struct pebuild *b = pebuild_new(PEBUILD_DLL | PEBUILD_PE32_PLUS);
+    struct reloc_plan plan;
+    for (uint32_t i = 0; i < 12; i++)
+        words[4 + i] = (uint16_t)(HIGHLOW << 12 | (0xa + 4 * i));
+    pebuild_section(b, ".data", PEBUILD_DATA, data, sizeof data, 0);
+    test_reloc_section(b, words, 16);
+    struct test_image t = test_image_make(b);
+    struct model m = {.bytes = malloc(t.size), .size = t.size, .withheld = t.size};
+    struct pe_directory dir = t.mapped.h.directory[IMAGE_DIRECTORY_ENTRY_BASERELOC];
+    int64_t usual = delta;
+    delta = 0x10001;
+    memcpy(m.bytes, t.bytes, t.size);
+    model_apply(&m, dir.rva, dir.rva + dir.size);
+    assert_int_equal(reloc_apply(&t.mapped, delta, NULL, NULL, &plan, NULL), STATUS_SUCCESS);
+    delta = usual;
+    assert_memory_equal(t.bytes, m.bytes, t.size);
+    assert_int_equal(get(t.bytes + dir.rva + 12, 2), HIGHLOW << 12 | (0xa + 4 * 2 + 1));
+    free(m.bytes);
+    test_image_free(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_random_blocks),
         cmocka_unit_test(test_a_run_may_patch_itself),
+        cmocka_unit_test(test_a_row_may_patch_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
