@@ -31,7 +31,8 @@
 /* A call costs what it saves for less. */
 #define RESERVED_LEAST 0x40000u
 /* For one system call. */
-#define MAX_SENT 0x40000000u
+#define MAX_SENT   0x40000000u
+#define MAX_MAPPED 0x400000u
 
 static int create_memfd(const char *name)
 {
@@ -63,81 +64,107 @@ static bool write_all(int fd, struct pe_span bytes, uint64_t offset)
     return true;
 }
 
-/* Copies [from, from+size) of one file into another; a file that ends before that was changed. */
-static nt_status copy_through(uint8_t *buffer, uint64_t room, int source, uint64_t from,
-                              uint64_t size, int fd, uint64_t to)
+/* ext4 takes longer to find room for one page at a time, while it is written, than for all of them
+ * before; the memory of a memfd is better had when it is written. No room shows when it is, too. */
+bool mm_section_reserve(int fd, uint64_t at, uint64_t size)
 {
-    while (size != 0) {
-        ssize_t got = pread(source, buffer, (size_t)(size < room ? size : room), (off_t)from);
+    struct statfs fs;
 
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return mm_status_of_errno(errno);
+    return size >= RESERVED_LEAST && fstatfs(fd, &fs) == 0 && fs.f_type == EXT4_SUPER_MAGIC &&
+           fallocate(fd, 0, (off_t)at, (off_t)size) == 0;
+}
+
+/* ---- from one file into another ---- */
+
+struct transfer { /* what is left of it */
+    int source, fd;
+    uint64_t from, to, size;
+};
+
+/* `done` as write(2) returns it; false = an error, or nothing. */
+static bool advance(struct transfer *t, ssize_t done)
+{
+    if (done < 0 && errno == EINTR)
+        return true;
+    if (done <= 0)
+        return false;
+    t->from += (uint64_t)done;
+    t->to += (uint64_t)done;
+    t->size -= (uint64_t)done;
+    return true;
+}
+
+/*
+ * Three ways. The first is the fastest where there is room already, and the second has no memory to
+ * map; both return false when something is left for the third one, which finds out why. None has a
+ * page of a file read by this process, whom it would end if the file has become shorter (SIGBUS).
+ */
+static bool write_from_mapping(struct transfer *t)
+{
+    bool more = true;
+
+    while (more && t->size != 0) {
+        uint64_t skip = t->from % MM_PAGE, size = t->size < MAX_MAPPED ? t->size : MAX_MAPPED;
+        uint8_t *mapped = mmap(NULL, (size_t)(skip + size), PROT_READ, MAP_SHARED | MAP_POPULATE,
+                               t->source, (off_t)(t->from - skip));
+
+        if (mapped == MAP_FAILED)
+            return false;
+        more = advance(t, pwrite(t->fd, mapped + skip, (size_t)size, (off_t)t->to));
+        munmap(mapped, (size_t)(skip + size));
+    }
+    return more;
+}
+
+static bool send_all(struct transfer *t)
+{
+    bool more = lseek(t->fd, (off_t)t->to, SEEK_SET) >= 0;
+
+    while (more && t->size != 0) {
+        off_t at = (off_t)t->from;
+
+        more = advance(
+            t, sendfile(t->fd, t->source, &at, (size_t)(t->size < MAX_SENT ? t->size : MAX_SENT)));
+    }
+    return more;
+}
+
+/* A file that ends before what is to be copied was changed. */
+static nt_status copy_through(struct transfer *t, uint8_t *buffer, uint64_t room)
+{
+    while (t->size != 0) {
+        ssize_t got =
+            pread(t->source, buffer, (size_t)(t->size < room ? t->size : room), (off_t)t->from);
+
         if (got == 0)
             return STATUS_END_OF_FILE;
-        if (!write_all(fd, (struct pe_span){buffer, (uint64_t)got}, to))
+        if ((got > 0 && !write_all(t->fd, (struct pe_span){buffer, (uint64_t)got}, t->to)) ||
+            !advance(t, got))
             return mm_status_of_errno(errno);
-        from += (uint64_t)got;
-        to += (uint64_t)got;
-        size -= (uint64_t)got;
     }
     return STATUS_SUCCESS;
 }
 
-/* ext4 takes longer to find room for one page at a time, while it is written, than for all of them
- * before; the memory of a memfd is better had when it is written. No room shows when it is, too. */
-void mm_section_reserve(int fd, uint64_t at, uint64_t size)
-{
-    struct statfs fs;
-
-    if (size >= RESERVED_LEAST && fstatfs(fd, &fs) == 0 && fs.f_type == EXT4_SUPER_MAGIC)
-        fallocate(fd, 0, (off_t)at, (off_t)size);
-}
-
-/* Does the same inside the kernel, without memory that has to be had first. False: what is left is
- * for copy_through(), which finds out why. */
-static bool send_range(int source, uint64_t *from, uint64_t *size, int fd, uint64_t *to)
-{
-    off_t at = (off_t)*from;
-
-    mm_section_reserve(fd, *to, *size);
-    if (lseek(fd, (off_t)*to, SEEK_SET) < 0)
-        return false;
-    while (*size != 0) {
-        ssize_t sent = sendfile(fd, source, &at, (size_t)(*size < MAX_SENT ? *size : MAX_SENT));
-
-        if (sent < 0 && errno == EINTR)
-            continue;
-        if (sent <= 0)
-            return false;
-        *from += (uint64_t)sent;
-        *to += (uint64_t)sent;
-        *size -= (uint64_t)sent;
-    }
-    return true;
-}
-
-static nt_status copy_range(int source, uint64_t from, uint64_t size, int fd, uint64_t to)
+static nt_status copy_range(struct transfer t)
 {
     /* Where offsets in the file and the buffer differ by less than a cache line, the kernel copies
      * at a tenth of its speed: malloc's memory begins 16 bytes behind one. */
     _Alignas(64) uint8_t small[PE_PAGE_SIZE];
-    uint8_t *large = NULL;
-    uint64_t room;
+    uint8_t *large;
+    uint64_t room = t.size < CHUNK ? mm_round_up(t.size, MM_PAGE) : CHUNK;
     nt_status status;
 
-    if (size > sizeof(small) && send_range(source, &from, &size, fd, &to))
+    if (t.size <= sizeof(small))
+        return copy_through(&t, small, sizeof(small));
+    if ((mm_section_reserve(t.fd, t.to, t.size) && write_from_mapping(&t)) || send_all(&t))
         return STATUS_SUCCESS;
-    room = size < CHUNK ? mm_round_up(size, MM_PAGE) : CHUNK;
-    if (size > sizeof(small))
-        large = aligned_alloc(PE_PAGE_SIZE, (size_t)room);
-    if (large == NULL)
-        room = sizeof(small);
-    status = copy_through(large != NULL ? large : small, room, source, from, size, fd, to);
+    large = aligned_alloc(PE_PAGE_SIZE, (size_t)room);
+    status = large != NULL ? copy_through(&t, large, room) : copy_through(&t, small, sizeof(small));
     free(large);
     return status;
 }
+
+/* ---- pieces ---- */
 
 static nt_status fill_piece(int object, struct pe_span bytes, int fd,
                             const struct mm_plan_piece *piece)
@@ -148,7 +175,11 @@ static nt_status fill_piece(int object, struct pe_span bytes, int fd,
         (fd < 0 && !pe_sub(bytes, piece->data_offset, piece->data_size, &data)))
         return STATUS_INVALID_IMAGE_FORMAT;
     if (fd >= 0)
-        return copy_range(fd, piece->data_offset, piece->data_size, object, piece->extent.rva);
+        return copy_range((struct transfer){.source = fd,
+                                            .fd = object,
+                                            .from = piece->data_offset,
+                                            .to = piece->extent.rva,
+                                            .size = piece->data_size});
     return write_all(object, data, piece->extent.rva) ? STATUS_SUCCESS : mm_status_of_errno(errno);
 }
 
@@ -289,8 +320,11 @@ static nt_status copy_data(int object, uint64_t from, uint64_t size, int fd, uin
         if ((uint64_t)data >= end)
             break;
         at = (uint64_t)hole < end ? (uint64_t)hole : end;
-        status = copy_range(object, (uint64_t)data, at - (uint64_t)data, fd,
-                            to + ((uint64_t)data - from));
+        status = copy_range((struct transfer){.source = object,
+                                              .fd = fd,
+                                              .from = (uint64_t)data,
+                                              .to = to + ((uint64_t)data - from),
+                                              .size = at - (uint64_t)data});
     }
     return status;
 }

@@ -79,8 +79,9 @@ int mm_program_fd(void);
 nt_status mm_section_create_object(struct mm_section *section, struct pe_error *err);
 nt_status mm_section_fill(const struct mm_section *section, struct pe_span bytes, int fd,
                           const struct mm_plan *plan, struct pe_error *err);
-/* Room for what is going to be written there, where having it before makes writing faster. */
-void mm_section_reserve(int fd, uint64_t at, uint64_t size);
+/* Room for what is going to be written there, where having it before makes writing faster: whether
+ * that is so. */
+bool mm_section_reserve(int fd, uint64_t at, uint64_t size);
 /* The file bytes of the plan, to where they belong in the object. */
 enum mm_pieces { MM_PIECES_ALL, MM_PIECES_TOGETHER, MM_PIECES_APART };
 nt_status mm_section_write_pieces(int object, struct pe_span bytes, int fd,
