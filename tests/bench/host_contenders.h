@@ -4,8 +4,9 @@
 
 #include "tests/bench/worker.h"
 
-extern const struct contender contender_dlopen, contender_dlsym;               /* worker_dlopen.c */
-extern const struct contender contender_copy, contender_floor, contender_read; /* worker_copy.c */
-extern const struct contender contender_spawn;                                 /* worker_spawn.c */
+extern const struct contender contender_dlopen, contender_dlsym; /* worker_dlopen.c */
+extern const struct contender contender_copy, contender_floor;   /* worker_copy.c */
+extern const struct contender contender_file, contender_read;
+extern const struct contender contender_spawn; /* worker_spawn.c */
 
 #endif

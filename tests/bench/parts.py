@@ -191,6 +191,7 @@ def first_group(run, size, fixups, align):
         run.dlopen('dlopen', image['elf'], '--fresh', '--keep', other['elf']),
         run.floor('floor', image['pe'], '--fresh'),
         run.copy('anonymous copy', image['pe'], '--fresh', *(['--fixups'] if moves else [])),
+        run.host('a new file with the pages', 'file', image['pe'], run.places.scratch, options=['--fresh']),
     ]
     return run.measure(f'First load, {size}, {FIXUPS[fixups]}, FileAlignment 0x{align}', workers)
 

@@ -4,6 +4,8 @@
  *          --fixups relocated first: how an image is mapped where nothing is kept (Wine does)
  *   floor  the mappings alone, of a page-aligned image that was made before, in the folder that is
  *          named after the image: the physical bound
+ *   file   a new file with the pages, named and mapped, in that folder: the least that a first load
+ *          can do which leaves something for the next one
  *   read   the file's bytes into fresh memory
  */
 #include <fcntl.h>
@@ -11,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -146,12 +149,8 @@ static void prepare_floor(const struct options *options)
     unload();
 }
 
-static void load_floor(void)
+static void map_aligned(int fd)
 {
-    struct stat st;
-    int fd = open(aligned_path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &st) != 0)
-        fail("the aligned image cannot be opened");
     base = mmap(NULL, image_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (base == MAP_FAILED)
         fail("no memory");
@@ -160,6 +159,15 @@ static void load_floor(void)
             mmap(base + sections[i].virtual_address, sections[i].mapped_size,
                  protection(&sections[i]), MAP_PRIVATE | MAP_FIXED, fd,
                  sections[i].virtual_address);
+}
+
+static void load_floor(void)
+{
+    struct stat st;
+    int fd = open(aligned_path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &st) != 0)
+        fail("the aligned image cannot be opened");
+    map_aligned(fd);
     close(fd);
 }
 
@@ -169,6 +177,71 @@ const struct contender contender_floor = {.name = "floor",
                                           .load = load_floor,
                                           .unload = unload,
                                           .range = range};
+
+/* ---- file -------------------------------------------------------------------------------------
+ */
+
+static int folder;
+
+static void prepare_file(const struct options *options)
+{
+    if (options->argument_count != 2)
+        fail("file wants an image and a folder");
+    prepare(options);
+    folder = open(options->arguments[1], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    snprintf(aligned_path, sizeof aligned_path, "new-%d", getpid());
+}
+
+static void remove_file(void)
+{
+    unlinkat(folder, aligned_path, 0);
+}
+
+static void put(int from, uint64_t offset, int to, uint64_t rva, size_t size)
+{
+    char page[PE_PAGE_SIZE];
+    off_t at = (off_t)offset;
+    if (size > sizeof page) {
+        lseek(to, (off_t)rva, SEEK_SET);
+        if (sendfile(to, from, &at, size) != (ssize_t)size)
+            fail("%s cannot be copied", path);
+        return;
+    }
+    read_at(from, page, size, offset);
+    if (pwrite(to, page, size, (off_t)rva) != (ssize_t)size)
+        fail("%s cannot be copied", path);
+}
+
+static void load_file(void)
+{
+    struct stat st;
+    int from = open(path, O_RDONLY | O_CLOEXEC), file;
+    if (from < 0 || fstat(from, &st) != 0)
+        fail("%s cannot be read", path);
+    file = openat(folder, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0400);
+    if (file < 0)
+        fail("no file without a name can be made");
+    put(from, 0, file, 0, image.h.size_of_headers);
+    for (unsigned i = 0; i < section_count; i++)
+        put(from, sections[i].file_offset, file, sections[i].virtual_address,
+            sections[i].file_size);
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", file);
+    if (linkat(file, "", folder, aligned_path, AT_EMPTY_PATH) != 0 &&
+        linkat(AT_FDCWD, name, folder, aligned_path, AT_SYMLINK_FOLLOW) != 0)
+        fail("the file cannot be named");
+    map_aligned(file);
+    close(file);
+    close(from);
+}
+
+const struct contender contender_file = {.name = "file",
+                                         .prepare = prepare_file,
+                                         .inherited = true,
+                                         .before = remove_file,
+                                         .load = load_file,
+                                         .unload = unload,
+                                         .range = range};
 
 /* ---- read -------------------------------------------------------------------------------------
  */
