@@ -1,7 +1,7 @@
 /*
  * Replays a fuzz target without an engine, as an ordinary test: over the seed images
  * (tests/seeds.h), the files given and those in the directories given. Each is run whole, as every
- * version of Windows, cut at every 16th byte (files above 3 KiB: in 192 steps), and with single
+ * version of Windows, cut at every 16th byte (files above 1.5 KiB: in 96 steps), and with single
  * bytes changed, always the same ones; those of a corpus (--whole) only whole.
  *
  *     replay_pe [FILE | DIRECTORY]... [--whole [FILE | DIRECTORY]...]
@@ -20,8 +20,8 @@
 #include "tests/seeds.h"
 
 #define MAX_FILE      (20u << 10) /* larger ones are passed over; the engines are told the same */
-#define MAX_CUTS      192u
-#define CHANGES       128u
+#define MAX_CUTS      96u
+#define CHANGES       64u
 #define HEADERS_BYTES 1024u /* half of the changes go here */
 
 static unsigned long files, runs;
