@@ -4,6 +4,7 @@
 #ifndef TESTS_TEMPDIR_H
 #define TESTS_TEMPDIR_H
 
+#include <dirent.h>
 #include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
@@ -57,6 +58,16 @@ static inline int tempdir_create_for_images(void)
     tempdir_mkdir("run");
     chmod(tempdir_path("run"), 0700);
     return setenv("XDG_RUNTIME_DIR", tempdir_path("run"), 1);
+}
+
+/* Removes the files in a folder of it, if it is there. */
+static inline void tempdir_empty(const char *name)
+{
+    DIR *folder = opendir(tempdir_path(name));
+    for (struct dirent *entry; folder != NULL && (entry = readdir(folder)) != NULL;)
+        unlinkat(dirfd(folder), entry->d_name, 0); /* but not "." and ".." */
+    if (folder != NULL)
+        closedir(folder);
 }
 
 static inline void tempdir_write(const char *name, const void *bytes, size_t size)

@@ -6,7 +6,6 @@
  *
  * PELDR_PATHS_SEED and PELDR_PATHS_ROUNDS ask for other images, and for more.
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -324,19 +323,6 @@ static void load(unsigned how)
     munmap(seen, LOADS * sizeof *seen);
 }
 
-static void empty_cache(void)
-{
-    char path[PATH_MAX * 2];
-    DIR *dir = opendir(tempdir_path("cache"));
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        snprintf(path, sizeof path, "%s/%s", tempdir_path("cache"), entry->d_name);
-        if (*entry->d_name != '.')
-            unlink(path);
-    }
-    if (dir)
-        closedir(dir);
-}
-
 /* ---- all ways, in orders that make entries of the cache from nothing and from others ---- */
 
 static void every_way_shows_the_same(void **state)
@@ -368,10 +354,10 @@ static void every_way_shows_the_same(void **state)
         make_image();
         tempdir_write("a.dll", image.file, image.file_size);
         usleep(30000); /* its change time would tell of another change */
-        empty_cache();
+        tempdir_empty("cache");
         for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
             if (ways[i] & FORGET)
-                empty_cache();
+                tempdir_empty("cache");
             print_message("seed %u, way %zu (%#x)\n", first + round, i, ways[i]);
             load(ways[i] & ~(unsigned)FORGET);
         }

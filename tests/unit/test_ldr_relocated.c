@@ -327,15 +327,7 @@ static int teardown(void **state)
 
 static int empty_cache(void **state)
 {
-    char path[PATH_MAX * 2];
-    DIR *dir = opendir(tempdir_path("cache"));
-    for (struct dirent *entry; dir && (entry = readdir(dir));) {
-        snprintf(path, sizeof path, "%s/%s", tempdir_path("cache"), entry->d_name);
-        if (*entry->d_name != '.')
-            unlink(path);
-    }
-    if (dir)
-        closedir(dir);
+    tempdir_empty("cache");
     return 0;
 }
 
