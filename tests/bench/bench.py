@@ -49,6 +49,11 @@ class Places:
     def hello(self, word):
         return str(self.build / 'samples' / f'mingw{word}' / 'hello.exe')
 
+    def copied(self, path):
+        """As it would be when it is installed: linkers write here and there, and how the kernel keeps a file
+        in memory, which is worth a tenth of a program's start, depends on how it was written."""
+        return shutil.copy(path, self.scratch)
+
     def cache(self):
         """A cache of its own for each contender: none finds what another one has built."""
         self.caches += 1

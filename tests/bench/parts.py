@@ -242,8 +242,8 @@ def symbols(run):
 
 def start(run):
     library = run.twins.image(run.word, '64k', 'none')['elf']
-    native = run.places.program('native_hello', run.word)
-    peldr = [run.places.command(run.word), 'run', run.places.hello(run.word)]
+    native = run.places.copied(run.places.program('native_hello', run.word))
+    peldr = [run.places.copied(run.places.command(run.word)), 'run', run.places.hello(run.word)]
     folder = run.places.cache()
     workers = [
         bench.Worker('peldr run hello.exe', [run.places.program('worker', run.word), 'spawn', *peldr],
