@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -94,6 +95,14 @@ static bool advance(struct transfer *t, ssize_t done)
     return true;
 }
 
+/* A page that the file ends in goes on with zeros. */
+static bool reaches(int fd, uint64_t end)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && (uint64_t)st.st_size >= end;
+}
+
 /*
  * Three ways. The first is the fastest where there is room already, and the second has no memory to
  * map; both return false when something is left for the third one, which finds out why. None has a
@@ -107,10 +116,12 @@ static bool write_from_mapping(struct transfer *t)
         uint64_t skip = t->from % MM_PAGE, size = t->size < MAX_MAPPED ? t->size : MAX_MAPPED;
         uint8_t *mapped = mmap(NULL, (size_t)(skip + size), PROT_READ, MAP_SHARED | MAP_POPULATE,
                                t->source, (off_t)(t->from - skip));
+        ssize_t put;
 
         if (mapped == MAP_FAILED)
             return false;
-        more = advance(t, pwrite(t->fd, mapped + skip, (size_t)size, (off_t)t->to));
+        put = pwrite(t->fd, mapped + skip, (size_t)size, (off_t)t->to);
+        more = reaches(t->source, t->from + size) && advance(t, put);
         munmap(mapped, (size_t)(skip + size));
     }
     return more;

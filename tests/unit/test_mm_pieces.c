@@ -12,7 +12,7 @@
 #include "tests/unit/mm_test.h"
 #include "tests/unit/tempdir.h"
 
-/* Some are more than is written at once; the last ones end with the file. */
+/* Some are more than is written at once; the last one ends with the file. */
 static const struct mm_plan_piece pieces[] = {
     {.extent.rva = 0, .data_offset = 0, .data_size = 0x400},
     {.extent.rva = 0x1000, .data_offset = 0x400, .data_size = 1},
@@ -25,9 +25,9 @@ static const struct mm_plan_piece pieces[] = {
 enum { PIECES = sizeof(pieces) / sizeof(*pieces), FILE_SIZE = 0x848000, OBJECT_SIZE = 0x907000 };
 static uint8_t bytes[FILE_SIZE], wanted[OBJECT_SIZE];
 
-static nt_status fill(int object, int file)
+static nt_status fill(int object, int file, const struct mm_plan_piece *first, uint32_t count)
 {
-    const struct mm_plan plan = {.pieces = (struct mm_plan_piece *)pieces, .count = PIECES};
+    const struct mm_plan plan = {.pieces = (struct mm_plan_piece *)first, .count = count};
 
     return mm_section_write_pieces(object, (struct pe_span){NULL, FILE_SIZE}, file, &plan,
                                    MM_PIECES_ALL);
@@ -64,7 +64,7 @@ static void check(int object, int file)
     uint8_t *got;
 
     assert_int_equal(ftruncate(object, OBJECT_SIZE), 0);
-    assert_status(fill(object, file), STATUS_SUCCESS);
+    assert_status(fill(object, file, pieces, PIECES), STATUS_SUCCESS);
     got = mmap(NULL, OBJECT_SIZE, PROT_READ, MAP_SHARED, object, 0);
     assert_ptr_not_equal(got, MAP_FAILED);
     assert_memory_equal(got, wanted, OBJECT_SIZE);
@@ -79,52 +79,57 @@ static void all_of_it(void **state)
     check(new_memfd(), source(FILE_SIZE));
 }
 
-/* Somebody has written to it meanwhile: no byte of it is there, or some are. */
+/* Somebody has written to it meanwhile: no byte of a piece is there, or some are. */
 static void the_file_has_become_shorter(void **state)
 {
-    static const off_t sizes[] = {0,
-                                  0x3ff,
-                                  0x400,
-                                  0x1600,
-                                  0x20000,
-                                  0x41600,
-                                  0x442000,
-                                  0x842000,
-                                  0x842833,
-                                  FILE_SIZE - 0x7cb,
-                                  FILE_SIZE - 1};
+    for (uint32_t i = 0; i < PIECES; i++)
+        for (uint32_t part = 0; part < 3; part++) {
+            off_t left = part < 2 ? part * (pieces[i].data_size / 2) : pieces[i].data_size - 1;
+            int file = source((off_t)pieces[i].data_offset + left), entry = new_file(),
+                object = new_memfd();
 
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
-        for (int kind = 0; kind < 2; kind++) {
-            int object = kind == 0 ? new_file() : new_memfd(), file = source(sizes[i]);
-
-            assert_status(fill(object, file), STATUS_END_OF_FILE);
+            assert_status(fill(entry, file, &pieces[i], 1), STATUS_END_OF_FILE);
+            assert_status(fill(object, file, &pieces[i], 1), STATUS_END_OF_FILE);
             close(object);
+            close(entry);
             close(file);
         }
 }
 
+/* The file may have `limit` bytes: not so many that the piece ends within. */
+static bool fits(int object, int file, const struct mm_plan_piece *piece, rlim_t limit)
+{
+    int status;
+    pid_t child;
+
+    fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        signal(SIGXFSZ, SIG_IGN);
+        if (setrlimit(RLIMIT_FSIZE, &(struct rlimit){limit, limit}) != 0)
+            _exit(2);
+        _exit(nt_ok(fill(object, file, piece, 1)));
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 2);
+    return WEXITSTATUS(status) == 1;
+}
+
 static void there_is_no_room(void **state)
 {
-    static const rlim_t limits[] = {0, 0x1000, 0x20000, 0x200000, 0x850000, 0x901000};
+    int file = source(FILE_SIZE);
 
-    for (size_t i = 0; i < sizeof(limits) / sizeof(*limits); i++) {
-        int object = new_file(), file = source(FILE_SIZE), status;
-        pid_t child;
+    for (uint32_t i = 0; i < PIECES; i++) {
+        uint64_t begin = pieces[i].extent.rva, end = begin + pieces[i].data_size;
+        int object = new_file();
 
-        fflush(NULL);
-        child = fork();
-        if (child == 0) {
-            signal(SIGXFSZ, SIG_IGN);
-            if (setrlimit(RLIMIT_FSIZE, &(struct rlimit){limits[i], limits[i]}) != 0)
-                _exit(2);
-            _exit(nt_ok(fill(object, file)));
-        }
-        assert_int_equal(waitpid(child, &status, 0), child);
-        assert_int_equal(status, 0);
+        assert_false(fits(object, file, &pieces[i], begin));
+        assert_false(fits(object, file, &pieces[i], begin + pieces[i].data_size / 2));
+        assert_false(fits(object, file, &pieces[i], end - 1));
+        assert_true(fits(object, file, &pieces[i], end));
         close(object);
-        close(file);
     }
+    close(file);
 }
 
 static int setup(void **state)
